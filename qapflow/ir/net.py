@@ -1,0 +1,79 @@
+"""The integer network: immutable, printable, with a fixed-point type on every edge."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+from qapflow.ir.fixed import Fixed
+from qapflow.ir.ops import Input, Op
+
+
+@dataclass(frozen=True)
+class Edge:
+    """What flows out of a node: a shape without the batch, and a type."""
+
+    shape: tuple[int, ...]
+    type: Fixed
+
+    def __str__(self) -> str:
+        return f"[{','.join(map(str, self.shape))}] {self.type}"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation. `origin` is the Keras layer it came from, for errors and reports."""
+
+    name: str
+    op: Op
+    inputs: tuple[str, ...]
+    out: Edge
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class Net:
+    """Nodes in topological order and the names of the output edges.
+
+    `qapflow.ir.text` prints and reads a network, `qapflow.ir.check` lists broken rules and
+    `qapflow.ir.interpret` defines what it computes.
+    """
+
+    nodes: tuple[Node, ...]
+    outputs: tuple[str, ...]
+
+    @cached_property
+    def by_name(self) -> dict[str, Node]:
+        """Nodes by name."""
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def inputs(self) -> tuple[Node, ...]:
+        """Input nodes in order."""
+        return tuple(node for node in self.nodes if isinstance(node.op, Input))
+
+    @cached_property
+    def consumers(self) -> dict[str, tuple[Node, ...]]:
+        """Nodes that read each edge."""
+        readers: dict[str, list[Node]] = {node.name: [] for node in self.nodes}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.inputs):
+                readers[name].append(node)
+        return {name: tuple(nodes) for name, nodes in readers.items()}
+
+    def edge(self, name: str) -> Edge:
+        """Return the edge a node drives."""
+        return self.by_name[name].out
+
+    def __str__(self) -> str:
+        from qapflow.ir.text import print_net
+
+        return print_net(self)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the printed network with its constants."""
+        from qapflow.ir.text import write_net
+
+        return hashlib.sha256(write_net(self).encode()).hexdigest()

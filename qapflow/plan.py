@@ -1,0 +1,32 @@
+"""How a network is built, never what it computes: strategy, reuse factor, io type, clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Strategy = Literal["latency", "resource", "distributed_arithmetic"]
+IoType = Literal["io_parallel", "io_stream"]
+Backend = Literal["vitis", "vivado"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How one node is built; `reason` says why it was proposed ("" when the user set it)."""
+
+    strategy: Strategy
+    reuse_factor: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Choices by node name (nodes with weights only) and the global settings."""
+
+    backend: Backend
+    io_type: IoType
+    clock_ns: float
+    clock_uncertainty_percent: float
+    choices: Mapping[str, Choice]
+    notes: tuple[str, ...] = ()
