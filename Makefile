@@ -1,0 +1,66 @@
+# make demo and make test do everything on an empty machine; `make help` lists the rest.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PYTEST = $(BIN)/python -m pytest
+
+.PHONY: help demo install test fast check lint types golden bench size wheel clean compiler
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.stamp-run compiler ## install, build the shipped digits model for xcvu9p, print the report
+	$(BIN)/qapflow build examples/digits/digits.h5 --board xcvu9p \
+	    --inputs examples/digits/digits_test.npz -o build/digits_xcvu9p
+
+install: $(VENV)/.stamp-run ## install qapflow into .venv, without TensorFlow
+
+test: $(VENV)/.stamp-dev compiler ## install everything, check style and types, run all tests
+	$(MAKE) check-installed
+	$(PYTEST) -n 2 --dist worksteal
+
+fast: $(VENV)/.stamp-dev ## the tests that need no Keras, no hls4ml and no compiler
+	$(PYTEST) -q -m "not needs_keras and not needs_hls4ml and not needs_gxx and not needs_shared and not slow"
+
+check: $(VENV)/.stamp-dev check-installed fast ## style, types, fast tests
+
+.PHONY: check-installed
+check-installed:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy qapflow
+
+golden: $(VENV)/.stamp-dev ## renew golden text; review the difference before you commit it
+	$(PYTEST) -q --update-golden
+
+bench: $(VENV)/.stamp-dev ## speed against hls4ml, measured side by side
+	$(BIN)/python bench/interpreter.py
+	$(BIN)/python bench/build_time.py
+
+size: ## lines of Python by package
+	@find qapflow -name '*.py' | xargs wc -l | awk '{split($$2, p, "/"); k = (p[3] == "" ? "qapflow" : p[2]); n[k] += $$1} END {for (k in n) if (k != "qapflow" || n[k]) print n[k], k}' | sort -rn
+
+wheel: $(VENV)/.stamp-dev ## build the wheel
+	$(BIN)/python -m build --wheel
+
+clean: ## remove what make made
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# The C simulation needs a compiler; install one where we may.
+compiler:
+	@command -v $${CXX:-g++} >/dev/null 2>&1 || { \
+	    echo "no C++ compiler found: installing g++"; \
+	    { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq g++; } \
+	    || echo "could not install g++; the C simulation will be skipped (see qapflow doctor)"; }
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV) || { \
+	    { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-venv; } && $(PYTHON) -m venv $(VENV); }
+
+$(VENV)/.stamp-run: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q -e .
+	touch $@
+
+$(VENV)/.stamp-dev: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q -e '.[train,dev]'
+	touch $@ $(VENV)/.stamp-run
