@@ -11,7 +11,8 @@ help: ## list the targets
 
 demo: $(VENV)/.stamp-run compiler ## install, build the shipped digits model for xcvu9p, print the report
 	$(BIN)/qapflow build examples/digits/digits.h5 --board xcvu9p \
-	    --inputs examples/digits/digits_test.npz -o build/digits_xcvu9p
+	    --inputs examples/digits/digits_inputs.npy \
+	    --labels examples/digits/digits_labels.npy -o build/digits_xcvu9p
 
 install: $(VENV)/.stamp-run ## install qapflow into .venv, without TensorFlow
 
