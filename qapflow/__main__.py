@@ -1,0 +1,7 @@
+"""python -m qapflow."""
+
+import sys
+
+from qapflow.cli import main
+
+sys.exit(main())

@@ -1,0 +1,250 @@
+"""The command line: verbs, exit codes, and the only printer.
+
+Exit codes: 0 ok, 1 a check failed (mismatch, budget), 2 usage, 3 tool missing, 4 model
+unsupported, 5 tool crashed or timed out, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qapflow import __version__
+from qapflow.errors import QapflowError, UsageError
+from qapflow.options import add_build_options, add_verify_options, build_settings
+
+if TYPE_CHECKING:
+    from qapflow.report.figures import Comparison, Report
+
+FORMATS = {".txt": "text", ".json": "json", ".html": "html", ".htm": "html", ".md": "md"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    if not hasattr(options, "run"):
+        parser.print_help()
+        return UsageError.exit_code
+    try:
+        return int(options.run(options))
+    except QapflowError as error:
+        if getattr(options, "json", False):
+            print(json.dumps({"error": str(error), "exit_code": error.exit_code}))
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of a pipe left: nothing more to say
+        return 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser; every option has a help text with its unit."""
+    parser = argparse.ArgumentParser(
+        prog="qapflow",
+        description="From a trained Keras or QKeras model to verified FPGA firmware.",
+        epilog=__doc__.split("\n\n", 1)[1] if __doc__ else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"qapflow {__version__}")
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    build = _verb(verbs, "build", "turn a model into a verified HLS project", run_build)
+    add_build_options(build)
+    verify = _verb(verbs, "verify", "check a build again, on more or on own inputs", run_verify)
+    add_verify_options(verify)
+
+    report = _verb(verbs, "report", "print or save the report of a build", run_report)
+    report.add_argument("folder", type=Path, help="a folder made by qapflow build")
+    report.add_argument(
+        "--format", choices=("text", "txt", "json", "html", "md"), help="default: text"
+    )
+    report.add_argument("-o", "--output", type=Path, help="a file; its suffix chooses the format")
+
+    boards = _verb(verbs, "boards", "list boards, or show and check one", run_boards)
+    boards.add_argument("board", nargs="?", help="a name, a part string, or a .toml file")
+    boards.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
+    doctor = _verb(verbs, "doctor", "what is installed and what is missing", run_doctor)
+    doctor.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    return parser
+
+
+def _verb(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    run: Callable[[argparse.Namespace], int],
+) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run_build(options: argparse.Namespace) -> int:
+    """Build, then print the report; 1 if a check failed."""
+    settings = build_settings(options)
+    from qapflow.build import build_with
+    from qapflow.progress import Progress
+    from qapflow.report import render
+
+    with Progress(quiet=options.quiet or options.json) as progress:
+        report = build_with(settings, progress.step)
+    for line in progress.edited:
+        print(f"note: {line}", file=sys.stderr)
+    if options.json:
+        sys.stdout.write(render(report, "json"))
+    elif not options.quiet:
+        sys.stdout.write(render(report, "text"))
+        print(f"\nwritten to {settings.folder}/ (open report.html in a browser)")
+    return _verdict(report)
+
+
+def _verdict(report: Report) -> int:
+    for comparison in report.comparisons:
+        if comparison.verdict == "different":
+            print(f"error: {_mismatch(comparison)}", file=sys.stderr)
+    for budget in report.budgets:
+        if not budget.met:
+            actual = "unknown" if budget.actual is None else f"{budget.actual:g}"
+            print(
+                f"error: budget not met: {budget.name} is {actual}, the limit is {budget.limit:g}"
+                + (f"\n  at: {budget.culprit}" if budget.culprit else ""),
+                file=sys.stderr,
+            )
+    return 0 if report.passed else 1
+
+
+def _mismatch(comparison: Comparison) -> str:
+    lines = [
+        f"{comparison.left} and {comparison.right} differ in {comparison.mismatches} "
+        f"of {comparison.values} values"
+    ]
+    if first := comparison.first:
+        place = f"layer {first.layer}, edge {first.edge}, sample {first.sample}, element"
+        lines.append(f"  at: {place} {list(first.index)}")
+        lines.append(
+            f"  code {first.expected_code} ({first.expected:g}) became "
+            f"{first.actual_code} ({first.actual:g}): {first.cause}"
+        )
+    return "\n".join(lines)
+
+
+def run_verify(options: argparse.Namespace) -> int:
+    """Compare interpreter, C simulation and Keras again on a finished build."""
+    from qapflow.build import verify
+
+    comparisons = verify(
+        options.folder,
+        inputs=options.inputs,
+        vectors=options.vectors,
+        seed=options.seed,
+        keras=options.keras,
+        timeout_s=options.timeout,
+    )
+    different = False
+    rows = []
+    for item in comparisons:
+        different |= item.verdict == "different"
+        rows.append({"left": item.left, "right": item.right, "verdict": item.verdict,
+                     "samples": item.samples, "values": item.values,
+                     "mismatches": item.mismatches, "note": item.note})  # fmt: skip
+        if not options.json:
+            print(
+                f"{item.left} = {item.right}: {item.verdict}, {item.mismatches} of {item.values} "
+                f"values differ in {item.samples} samples" + (f" ({item.note})" * bool(item.note))
+            )
+        if item.verdict == "different":
+            print(f"error: {_mismatch(item)}", file=sys.stderr)
+    if options.json:
+        print(json.dumps({"comparisons": rows, "passed": not different}))
+    return int(different)
+
+
+def run_report(options: argparse.Namespace) -> int:
+    """Render the stored report."""
+    from qapflow.build import load_report
+    from qapflow.lower.files import write_file
+    from qapflow.report import render
+
+    kind = options.format
+    if kind is None:
+        kind = "text"
+        if options.output:
+            kind = FORMATS.get(options.output.suffix.lower())
+            if kind is None:
+                raise UsageError(
+                    f"no report format has the suffix {options.output.suffix!r}",
+                    at=str(options.output),
+                    hint="use .txt, .json, .html or .md, or give --format",
+                )
+    text = render(load_report(options.folder), "text" if kind == "txt" else kind)
+    if not options.output:
+        sys.stdout.write(text)
+        return 0
+    try:
+        write_file(options.output, text.encode())
+    except OSError as error:
+        raise UsageError(
+            f"the report cannot be written: {error.strerror}", at=str(options.output)
+        ) from error
+    return 0
+
+
+def run_boards(options: argparse.Namespace) -> int:
+    """List all boards, or show one after checking it."""
+    from dataclasses import asdict
+
+    from qapflow.boards import list_targets, load_target
+
+    if options.board:
+        target = load_target(options.board)
+        if options.json:
+            print(json.dumps(asdict(target)))
+            return 0
+        total = target.resources
+        print(f"{target.name}: {target.description}")
+        print(f"  part      {target.part} ({target.family}, {target.slrs} SLR)")
+        print(f"  aliases   {', '.join(target.aliases) or 'none'}")
+        print(f"  clock     {target.clock_ns:g} ns by default")
+        print(f"  totals    {total.lut:,} LUT, {total.ff:,} FF, {total.dsp:,} DSP, "
+              f"{total.bram18:,} BRAM18 ({total.bram18 // 2:,} BRAM36), {total.uram:,} URAM")  # fmt: skip
+        print(f"  source    {target.source}" + ("" if target.verified else " -- NOT VERIFIED"))
+        return 0
+    targets = list_targets()
+    if options.json:
+        print(json.dumps({"boards": [asdict(target) for target in targets]}))
+        return 0
+    print(f"{'board':<14}{'part':<30}{'LUT':>11}{'DSP':>8}{'BRAM18':>8}{'URAM':>6}  clock  checked")
+    for target in targets:
+        total = target.resources
+        print(
+            f"{target.name:<14}{target.part:<30}{total.lut:>11,}{total.dsp:>8,}"
+            f"{total.bram18:>8,}{total.uram:>6,}  {target.clock_ns:g} ns"
+            f"   {'yes' if target.verified else 'no'}"
+        )
+    return 0
+
+
+def run_doctor(options: argparse.Namespace) -> int:
+    """Say what is there, what each missing thing would add, and how to get it."""
+    from dataclasses import asdict
+
+    from qapflow.doctor import diagnose
+
+    findings = diagnose()
+    if options.json:
+        print(json.dumps({"findings": [asdict(finding) for finding in findings]}))
+        return 0
+    for finding in findings:
+        print(f"{finding.status:<8} {finding.name:<34} {finding.version or '-':<14} {finding.adds}")
+        if finding.fix:
+            print(f"{'':<8} fix: {finding.fix}")
+    return 0

@@ -1,0 +1,154 @@
+"""Options of the command line and their way into `BuildSettings`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from qapflow.errors import UsageError
+from qapflow.settings import Budgets, BuildSettings
+
+
+def add_build_options(parser: argparse.ArgumentParser) -> None:
+    """Add everything `qapflow build` takes."""
+    parser.add_argument("model", type=Path, help="a .h5 or .keras file, or a .json with weights")
+    parser.add_argument("--board", default="xcvu9p", help="name, part string, or .toml (xcvu9p)")
+    parser.add_argument("-o", "--output", type=Path, help="folder (default: MODEL_BOARD)")
+    parser.add_argument("--weights", type=Path, help="the .h5 that goes with a .json model")
+    _add_number_options(parser.add_argument_group("numbers"))
+    _add_hardware_options(parser.add_argument_group("hardware"))
+    _add_check_options(parser.add_argument_group("checks"))
+    _add_budget_options(parser.add_argument_group("budgets (exit 1 when not met)"))
+    parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+
+
+def _add_number_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--input-type",
+        action="append",
+        default=[],
+        metavar="[NAME=]TYPE",
+        help="type of the inputs, such as fixed<16,6>",
+    )
+    group.add_argument(
+        "--calibration", type=Path, metavar="FILE", help="samples to choose types by"
+    )
+    group.add_argument("--float-bits", type=int, default=18, help="width for float layers (18)")
+    group.add_argument(
+        "--strip-softmax", action="store_true", help="leave a final softmax out: logits are enough"
+    )
+
+
+def _add_hardware_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--backend", choices=("vitis", "vivado"), default="vitis")
+    group.add_argument("--io", choices=("io_parallel", "io_stream"), dest="io_type")
+    group.add_argument("--clock-ns", type=float, help="clock period (default: the board's)")
+    group.add_argument("--clock-uncertainty-percent", type=float)
+    group.add_argument("--strategy", choices=("latency", "resource", "distributed_arithmetic"))
+    group.add_argument("--reuse-factor", type=int)
+    group.add_argument("--plan", type=Path, dest="overrides", help="YAML with choices by layer")
+    group.add_argument("--synth", choices=("csynth", "cosim", "impl"), help="run the vendor's tool")
+    group.add_argument("--require", action="store_true", help="a missing tool is an error (exit 3)")
+    group.add_argument(
+        "--timeout", type=float, default=3600.0, help="seconds a tool may run (3600)"
+    )
+
+
+def _add_check_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--inputs", type=Path, help="own samples to verify on: .npy, .npz, .csv")
+    group.add_argument("--labels", type=Path, help="class numbers of --inputs: .npy or .csv")
+    group.add_argument("--vectors", type=int, default=1000, help="generated samples (1000)")
+    group.add_argument("--seed", type=int, default=0, help="of the generated samples (0)")
+    group.add_argument("--no-csim", action="store_true", help="do not run the C simulation")
+    group.add_argument("--keras", choices=("auto", "no", "require"), default="auto")
+
+
+def _add_budget_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--max-lut-percent", type=float, help="of the board")
+    group.add_argument("--max-dsp", type=int)
+    group.add_argument("--max-latency-ns", type=float)
+    group.add_argument("--max-mismatch", type=int, help="values that may differ from Keras")
+
+
+def add_verify_options(parser: argparse.ArgumentParser) -> None:
+    """Add everything `qapflow verify` takes."""
+    parser.add_argument("folder", type=Path, help="a folder made by qapflow build")
+    parser.add_argument("--inputs", type=Path, help="own samples: .npy, .npz, .csv")
+    parser.add_argument("--vectors", type=int, default=10000, help="generated samples (10000)")
+    parser.add_argument("--seed", type=int, default=1, help="of the generated samples (1)")
+    parser.add_argument("--keras", choices=("auto", "no", "require"), default="auto")
+    parser.add_argument(
+        "--timeout", type=float, default=3600.0, help="seconds a tool may run (3600)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
+
+def build_settings(options: argparse.Namespace) -> BuildSettings:
+    """Turn parsed options into settings.
+
+    Raises:
+        UsageError: a number is out of range.
+    """
+    types = {}
+    for text in options.input_type:
+        name, equals, kind = text.rpartition("=")
+        types[name if equals else ""] = kind
+    settings = BuildSettings(
+        model=options.model,
+        board=options.board,
+        weights=options.weights,
+        output=options.output,
+        input_types=types,
+        calibration=options.calibration,
+        inputs=options.inputs,
+        labels=options.labels,
+        float_bits=options.float_bits,
+        strip_softmax=options.strip_softmax,
+        backend=options.backend,
+        io_type=options.io_type,
+        clock_ns=options.clock_ns,
+        clock_uncertainty_percent=options.clock_uncertainty_percent,
+        strategy=options.strategy,
+        reuse_factor=options.reuse_factor,
+        overrides=options.overrides,
+        vectors=options.vectors,
+        seed=options.seed,
+        csim=not options.no_csim,
+        keras=options.keras,
+        synth=options.synth,
+        require=options.require,
+        timeout_s=options.timeout,
+        budgets=Budgets(
+            options.max_lut_percent,
+            options.max_dsp,
+            options.max_latency_ns,
+            options.max_mismatch,
+        ),
+    )
+    check_settings(settings)
+    return settings
+
+
+def check_settings(settings: BuildSettings) -> None:
+    """Refuse numbers that mean nothing.
+
+    Raises:
+        UsageError: naming the option and its range.
+    """
+    ranges = (
+        ("--clock-ns", settings.clock_ns, 0.1, 1000.0),
+        ("--clock-uncertainty-percent", settings.clock_uncertainty_percent, 0.0, 99.0),
+        ("--float-bits", settings.float_bits, 4, 40),
+        ("--reuse-factor", settings.reuse_factor, 1, 1_000_000),
+        ("--vectors", settings.vectors, 1, 10_000_000),
+        ("--seed", settings.seed, 0, 2**32 - 1),
+        ("--timeout", settings.timeout_s, 1.0, 1e7),
+        ("--max-lut-percent", settings.budgets.max_lut_percent, 0.0, 1e6),
+        ("--max-dsp", settings.budgets.max_dsp, 0, 10**9),
+        ("--max-latency-ns", settings.budgets.max_latency_ns, 0.0, 1e12),
+        ("--max-mismatch", settings.budgets.max_mismatch, 0, 10**12),
+    )
+    for name, value, low, high in ranges:
+        if value is not None and not low <= value <= high:
+            raise UsageError(f"{name} is {value:g}", hint=f"give a number from {low:g} to {high:g}")
