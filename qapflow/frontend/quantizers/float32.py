@@ -1,0 +1,104 @@
+"""Float32 arithmetic as TensorFlow does it for QKeras, on numpy arrays.
+
+Additions, products, quotients, clips and ties-to-even rounding are the same in both. Logarithms
+and exponentials differ in the last bits from one processor to the next; their results are only
+ever rounded further, so `doubt` marks elements that lie too close to a rounding tie to be sure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+EPSILON = np.float32(1e-7)  # keras.backend.epsilon()
+ULP = 2.0**-23  # spacing of float32 relative to the value
+FUNCTION_ULPS = 8  # largest error allowed to TensorFlow's tanh, sigmoid, log and exp
+
+
+@dataclass(frozen=True)
+class Emulated:
+    """float32 results and where they are in doubt."""
+
+    values: F32
+    doubt: Mask
+
+    @classmethod
+    def sure(cls, values: NDArray[Any]) -> Emulated:
+        """Results that every machine agrees on."""
+        values = np.asarray(values, np.float32)
+        return cls(values, np.zeros(values.shape, np.bool_))
+
+
+def single(value: Any) -> F32:
+    """Return a float32 array."""
+    return np.asarray(value, np.float32)
+
+
+def through(x: F32, result: F32) -> F32:
+    """x + stop_gradient(-x + result), the straight-through estimator of QKeras."""
+    with np.errstate(all="ignore"):
+        return np.asarray(x + (-x + result), np.float32)
+
+
+def round_through(x: F32) -> F32:
+    """Ties to even, through the same sum."""
+    return through(x, np.rint(x))
+
+
+def clip(x: F32, low: Any, high: Any) -> F32:
+    """min(max(x, low), high) in float32, as keras.backend.clip."""
+    return np.minimum(np.maximum(x, single(low)), single(high))
+
+
+def sign_or_one(x: F32) -> F32:
+    """-1 below zero, else +1 (QKeras counts zero as positive)."""
+    return np.where(x < 0, np.float32(-1), np.float32(1))
+
+
+def hard_sigmoid(x: F32) -> F32:
+    """clip(0.5 x + 0.5, 0, 1): QKeras's own, and its default inner sigmoid."""
+    return clip(np.float32(0.5) * x + np.float32(0.5), 0, 1)
+
+
+def smooth_sigmoid(x: F32) -> F32:
+    """clip(0.1875 x + 0.5, 0, 1)."""
+    return clip(np.float32(0.1875) * x + np.float32(0.5), 0, 1)
+
+
+def round_doubtful(value: NDArray[np.float64], error: NDArray[np.float64]) -> tuple[F32, Mask]:
+    """Round to even; doubtful where a tie lies within `error`."""
+    low, high = np.rint(value - error), np.rint(value + error)
+    return single(np.rint(value)), np.asarray(low != high)
+
+
+def log2_error(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bound on the error of float32 log(x) / log(2)."""
+    return (np.abs(np.log2(x)) * (FUNCTION_ULPS + 2) * ULP + 2.0**-126).astype(np.float64)
+
+
+def round_log2(x: F32, relative: float = 0.0) -> tuple[F32, Mask]:
+    """round(log(x) / log(2)) for x > 0 known to `relative`; also where that is in doubt."""
+    wide = x.astype(np.float64)
+    with np.errstate(all="ignore"):
+        return round_doubtful(np.log2(wide), log2_error(wide) + 1.5 * relative)
+
+
+def floor_log2(x: F32) -> tuple[F32, Mask]:
+    """floor(log(x) / log(2)) for x > 0; powers of two other than 1 are always in doubt."""
+    wide = x.astype(np.float64)
+    value, error = np.log2(wide), log2_error(wide)
+    exponent = np.floor(value)
+    doubt = (np.floor(value - error) != np.floor(value + error)) & (wide != 1)
+    return single(exponent), np.asarray(doubt)
+
+
+def power(exponent: F32) -> F32:
+    """2 ** exponent for whole exponents, exactly."""
+    with np.errstate(all="ignore"):
+        return single(np.ldexp(1.0, exponent.astype(np.float64).astype(np.int64)))

@@ -1,0 +1,96 @@
+"""Weights as QKeras's layers really use them: quantized in float32, kept as exact integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qapflow.frontend.quantizers.emulate import emulate
+from qapflow.frontend.quantizers.spec import Quantizer, UnsupportedQuantizer
+from qapflow.ir.ops import Const
+
+# Weights whose quantizer QKeras's layers turn to alpha='auto_po2' when alpha is unset
+TRAINED_ROLES = ("kernel", "depthwise", "pointwise", "recurrent", "gamma", "variance")
+SCALED_KINDS = (
+    "quantized_bits",
+    "quantized_linear",
+    "binary",
+    "stochastic_binary",
+    "ternary",
+    "stochastic_ternary",
+    "quantized_hswish",
+)
+FLOAT_BITS = 24  # the integers that float32 holds
+NARROW_BITS = 16  # float weights on a grid this narrow were put there
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedWeights:
+    """Weights as integers. `exact` tells whether they are those of QKeras on every machine and
+    lie on a fixed-point grid; if not, `reason` says why and `const` holds the nearest thing.
+    """
+
+    const: Const
+    exact: bool
+    reason: str
+    quantizer: Quantizer | None
+
+
+def quantize_weights(
+    quantizer: Quantizer | None, weights: NDArray[np.floating], role: str = "kernel"
+) -> QuantizedWeights:
+    """Apply a quantizer to a weight array of any shape, on the coarsest grid that holds it.
+
+    `role` is the weight's part in its layer (`kernel`, `depthwise`, `pointwise`, `recurrent`,
+    `gamma`, `variance`, `bias`, `beta`, `mean`, `average` ...).
+
+    Raises:
+        UnsupportedQuantizer: NaN or infinite weights, or a quantizer that is none for weights.
+    """
+    values = np.asarray(weights, np.float32)
+    if not np.isfinite(values).all():
+        raise UnsupportedQuantizer(f"the {role} weights contain NaN or infinity")
+    if quantizer is None or quantizer.kind == "linear":
+        return _float_weights(values, quantizer)
+    used = trained(quantizer) if role in TRAINED_ROLES else quantizer
+    result = emulate(used, values)
+    if not np.isfinite(result.values).all():
+        raise UnsupportedQuantizer(f"{quantizer} gives NaN or infinity for the {role} weights")
+    const = Const.exact(result.values)
+    return QuantizedWeights(const, *_judge(const, result.doubt, used), used)
+
+
+def trained(quantizer: Quantizer) -> Quantizer:
+    """Return what QKeras makes of a kernel's quantizer: alpha unset becomes 'auto_po2'."""
+    if quantizer.kind not in SCALED_KINDS or quantizer["alpha"] is not None:
+        return quantizer
+    if "symmetric" in quantizer.params:
+        return quantizer.replace(alpha="auto_po2", symmetric=1)
+    return quantizer.replace(alpha="auto_po2")
+
+
+def _float_weights(values: NDArray[np.float32], quantizer: Quantizer | None) -> QuantizedWeights:
+    const = Const.exact(values)
+    if const.type.width <= NARROW_BITS:
+        return QuantizedWeights(const, True, "", quantizer)
+    return QuantizedWeights(const, False, "float weights", quantizer)
+
+
+def _judge(const: Const, doubt: NDArray[np.bool_], quantizer: Quantizer) -> tuple[bool, str]:
+    alpha = quantizer.params.get("alpha")
+    if alpha == "auto":
+        if const.type.width <= FLOAT_BITS and not doubt.any():
+            return True, ""
+        return False, "alpha='auto' scales the weights by floats that are no powers of two"
+    if doubt.any():
+        return False, (
+            f"{int(doubt.sum())} weights of {quantizer} lie within float32 rounding of a tie; "
+            "QKeras's own result depends on the machine"
+        )
+    if quantizer.kind.endswith("po2") or alpha == "auto_po2":
+        return True, ""
+    if const.type.width > FLOAT_BITS and quantizer.params.get("bits", 1) <= FLOAT_BITS:
+        return False, f"alpha={alpha} is no power of two"
+    return True, ""
