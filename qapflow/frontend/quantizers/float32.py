@@ -52,8 +52,8 @@ def round_through(x: F32) -> F32:
 
 
 def clip(x: F32, low: Any, high: Any) -> F32:
-    """min(max(x, low), high) in float32, as keras.backend.clip."""
-    return np.minimum(np.maximum(x, single(low)), single(high))
+    """max(min(x, high), low) in float32: keras.backend.clip, in which the lower bound wins."""
+    return np.maximum(np.minimum(x, single(high)), single(low))
 
 
 def sign_or_one(x: F32) -> F32:
@@ -99,6 +99,7 @@ def floor_log2(x: F32) -> tuple[F32, Mask]:
 
 
 def power(exponent: F32) -> F32:
-    """2 ** exponent for whole exponents, exactly."""
+    """2 ** exponent for whole exponents, exactly; TensorFlow flushes subnormal numbers to zero."""
+    whole = exponent.astype(np.float64).astype(np.int64)
     with np.errstate(all="ignore"):
-        return single(np.ldexp(1.0, exponent.astype(np.float64).astype(np.int64)))
+        return single(np.where(whole < -126, 0.0, np.ldexp(1.0, whole)))

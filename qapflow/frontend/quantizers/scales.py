@@ -160,4 +160,4 @@ def quantized_linear_auto(
 
 def clip_to(x: F32, bounds: tuple[F32, F32]) -> F32:
     """Clip to (low, high)."""
-    return np.minimum(np.maximum(x, bounds[0]), bounds[1])
+    return np.maximum(np.minimum(x, bounds[1]), bounds[0])

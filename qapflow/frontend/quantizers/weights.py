@@ -66,6 +66,11 @@ def trained(quantizer: Quantizer) -> Quantizer:
     """Return what QKeras makes of a kernel's quantizer: alpha unset becomes 'auto_po2'."""
     if quantizer.kind not in SCALED_KINDS or quantizer["alpha"] is not None:
         return quantizer
+    if quantizer.params.get("threshold") is not None:
+        raise UnsupportedQuantizer(
+            f"{quantizer} on a kernel gets alpha='auto_po2', which excludes a threshold",
+            "give the quantizer alpha=1",
+        )
     if "symmetric" in quantizer.params:
         return quantizer.replace(alpha="auto_po2", symmetric=1)
     return quantizer.replace(alpha="auto_po2")
