@@ -1,0 +1,254 @@
+"""What values an edge can carry, proved from the ranges of the inputs.
+
+An interval holds one lowest and one highest code for each element. For sums of products the bound
+is exact for independent inputs: the positive weights meet one end, the negative ones the other.
+Elements that depend on a common input may have a smaller true range, never a larger one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import singledispatch
+
+import numpy as np
+
+from qapflow.ir import kernels, ops
+from qapflow.ir.fixed import Codes, cast, shrink, widen
+from qapflow.ir.net import Edge, Net
+
+
+@dataclass(frozen=True, eq=False)
+class Interval:
+    """Lowest and highest code of each element, on the grid of the edge.
+
+    `partial` bounds every partial sum in any order, for operations that accumulate.
+    """
+
+    lo: Codes
+    hi: Codes
+    partial: tuple[int, int] | None = None
+
+    @classmethod
+    def full(cls, edge: Edge) -> Interval:
+        """Everything the edge's type can hold."""
+        dtype = np.int64 if edge.type.width < 63 else object
+        return cls(
+            np.full(edge.shape, edge.type.lo, dtype), np.full(edge.shape, edge.type.hi, dtype)
+        )
+
+    @property
+    def low(self) -> int:
+        """Lowest code of all elements."""
+        return int(self.lo.min())
+
+    @property
+    def high(self) -> int:
+        """Highest code of all elements."""
+        return int(self.hi.max())
+
+    @property
+    def hull(self) -> tuple[int, int]:
+        """Lowest and highest code, partial sums included."""
+        if self.partial is None:
+            return self.low, self.high
+        return min(self.low, self.partial[0]), max(self.high, self.partial[1])
+
+
+def bound(op: ops.Op, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
+    """Return what `op` can make of inputs in `intervals`, on the grid `infer_edge` gives."""
+    return _bound(op, edges, intervals)
+
+
+def bound_net(net: Net) -> dict[str, Interval]:
+    """Bound every edge of a network whose inputs take any code of their types."""
+    known: dict[str, Interval] = {}
+    for node in net.nodes:
+        if isinstance(node.op, ops.Input):
+            known[node.name] = Interval.full(node.out)
+        else:
+            edges = tuple(net.edge(name) for name in node.inputs)
+            known[node.name] = bound(node.op, edges, tuple(known[name] for name in node.inputs))
+    return known
+
+
+def _monotone(op: ops.Op, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
+    """Bound an operation that never decreases when an input grows: evaluate both ends."""
+    from qapflow.ir.infer import infer_frac, infer_shape
+    from qapflow.ir.interpret import run_op
+
+    frac, shape = infer_frac(op, edges), infer_shape(op, edges)
+    ends = [
+        run_op(op, frac, shape, edges, tuple(codes[None] for codes in side))[0]
+        for side in ([i.lo for i in intervals], [i.hi for i in intervals])
+    ]
+    return Interval(*ends)
+
+
+@singledispatch
+def _bound(op: ops.Op, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
+    return _monotone(op, edges, intervals)
+
+
+@_bound.register
+def _(op: ops.Quantize, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
+    (inside,) = intervals
+    if not overflows(op, edges[0], inside):
+        return _monotone(op, edges, intervals)
+    if op.overflow in (ops.Overflow.SAT, ops.Overflow.SAT_SYM):
+        return _monotone(op, edges, intervals)
+    return Interval.full(Edge(edges[0].shape, op.type))
+
+
+def overflows(op: ops.Quantize, edge: Edge, interval: Interval) -> bool:
+    """Tell whether some code in the interval is out of the range of the quantizer's type."""
+    wide = ops.Fixed(
+        True, op.type.width + 80 + abs(edge.type.frac) + interval.high.bit_length(), op.type.frac
+    )
+    ends = np.array([interval.low, interval.high], object)
+    low, high = cast(ends, edge.type.frac, wide, op.rounding, ops.Overflow.WRAP, op.divisor)
+    lowest = op.type.lo + (op.overflow is ops.Overflow.SAT_SYM and op.type.signed)
+    return bool(low < lowest or high > op.type.hi)
+
+
+@_bound.register(ops.Dense)
+@_bound.register(ops.Conv)
+def _(
+    op: ops.Dense | ops.Conv, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]
+) -> Interval:
+    from qapflow.ir.infer import infer_frac
+
+    frac = infer_frac(op, edges)
+    lift = frac - edges[0].type.frac - op.weight.type.frac
+    (x,) = intervals
+
+    def linear(weight: Codes, codes: Codes) -> Codes:
+        return kernels.shift_left(product(op, codes[None], weight)[0], lift)
+
+    bias = op.bias
+    offset = 0 if bias is None else kernels.shift_left(bias.codes, frac - bias.type.frac)
+    return _bound_sum(op.weight.codes, offset, x, linear)
+
+
+def _bound_sum(
+    weight: Codes, offset: Codes | int, x: Interval, linear: Callable[[Codes, Codes], Codes]
+) -> Interval:
+    up, down = np.maximum(weight, 0), np.minimum(weight, 0)
+    add = kernels.combine
+    lo = add("add", linear(up, x.lo), linear(down, x.hi))
+    hi = add("add", linear(up, x.hi), linear(down, x.lo))
+    below, above = np.minimum(x.lo, 0), np.maximum(x.hi, 0)
+    least = add("add", linear(up, below), linear(down, above))
+    most = add("add", linear(up, above), linear(down, below))
+    offset = np.asarray(offset)
+    partial = (
+        int(add("add", least, np.minimum(offset, 0)).min()),
+        int(add("add", most, np.maximum(offset, 0)).max()),
+    )
+    return Interval(add("add", lo, offset), add("add", hi, offset), partial)
+
+
+def product(op: ops.Dense | ops.Conv, codes: Codes, weight: Codes) -> Codes:
+    """Sums of products of [n, *shape] with the weights, without bias, on the product's grid."""
+    if isinstance(op, ops.Dense):
+        return kernels.contract(codes, weight)
+    return kernels.convolve(codes, weight, op.strides, op.padding, op.dilation, op.groups)
+
+
+@_bound.register
+def _(op: ops.Affine, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
+    ends = _monotone(op, edges, intervals)
+    return Interval(np.minimum(ends.lo, ends.hi), np.maximum(ends.lo, ends.hi))
+
+
+@_bound.register
+def _(op: ops.Merge, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
+    if op.kind in ("add", "max", "min"):
+        return _monotone(op, edges, intervals)
+    left, right = intervals
+    if op.kind == "sub":
+        crossed = Interval(right.hi, right.lo)
+        return _monotone(op, edges, (left, crossed))
+    corners = [
+        kernels.combine("mul", widen(a), widen(b))
+        for a in (left.lo, left.hi)
+        for b in (right.lo, right.hi)
+    ]
+    lo, hi = corners[0], corners[0]
+    for corner in corners[1:]:
+        lo, hi = np.minimum(lo, corner), np.maximum(hi, corner)
+    return Interval(shrink(lo), shrink(hi))
+
+
+@_bound.register
+def _(op: ops.Reduce, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
+    ends = _monotone(op, edges, intervals)
+    if op.kind == "max":
+        return ends
+    (x,) = intervals
+    least = widen(np.minimum(x.lo, 0)).sum(axis=op.axes)
+    most = widen(np.maximum(x.hi, 0)).sum(axis=op.axes)
+    return Interval(ends.lo, ends.hi, (int(np.min(least)), int(np.max(most))))
+
+
+@_bound.register
+def _(op: ops.Pool, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
+    ends = _monotone(op, edges, intervals)
+    if op.kind == "max":
+        return ends
+    (x,) = intervals
+    sums = [
+        kernels.pool("sum", codes[None], op.size, op.strides, op.padding, 0)
+        for codes in (np.minimum(x.lo, 0), np.maximum(x.hi, 0))
+    ]
+    return Interval(ends.lo, ends.hi, (int(sums[0].min()), int(sums[1].max())))
+
+
+@_bound.register
+def _(op: ops.Leaky, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
+    """A line left of the threshold, another right of it: ends and both sides of the break."""
+    from qapflow.ir.infer import infer_frac, infer_shape
+    from qapflow.ir.interpret import run_op
+
+    (x,) = intervals
+    frac, shape = infer_frac(op, edges), infer_shape(op, edges)
+    edge = edges[0]
+    point = 0
+    if op.threshold is not None:
+        numerator = widen(op.threshold.codes) * 2 ** max(edge.type.frac - op.threshold.type.frac, 0)
+        point = -(-numerator // 2 ** max(op.threshold.type.frac - edge.type.frac, 0))
+    sides = [x.lo, x.hi]
+    for near in (widen(np.asarray(point)), widen(np.asarray(point)) - 1):
+        sides.append(shrink(np.clip(np.broadcast_to(near, shape), widen(x.lo), widen(x.hi))))
+    made = [run_op(op, frac, shape, edges, (side[None],))[0] for side in sides]
+    lo, hi = made[0], made[0]
+    for codes in made[1:]:
+        lo, hi = np.minimum(lo, codes), np.maximum(hi, codes)
+    return Interval(lo, hi)
+
+
+@_bound.register
+def _(op: ops.Table, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
+    (x,) = intervals
+    inside = op.values.codes[max(x.low - op.first, 0) : max(x.high - op.first + 1, 1)]
+    return _constant(inside, x)
+
+
+@_bound.register
+def _(op: ops.Threshold, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
+    (x,) = intervals
+    if op.values.codes.ndim > 1:
+        return _constant(op.values.codes, x)
+    first = kernels.count_at_most(x.lo, op.thresholds.codes).min()
+    last = kernels.count_at_most(x.hi, op.thresholds.codes).max()
+    return _constant(op.values.codes[first : last + 1], x)
+
+
+def _constant(values: Codes, x: Interval) -> Interval:
+    lo, hi = int(values.min()), int(values.max())
+    return Interval(np.full(x.lo.shape, lo), np.full(x.lo.shape, hi))
+
+
+@_bound.register
+def _(op: ops.Pad, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
+    return _monotone(op, edges, intervals)
