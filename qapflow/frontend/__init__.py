@@ -1,0 +1,1 @@
+"""From a model file to the integer network, without importing Keras."""

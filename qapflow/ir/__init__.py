@@ -1,0 +1,1 @@
+"""The integer network: types, operations, ranges, and the interpreter that defines it."""

@@ -1,0 +1,1 @@
+"""One function a Keras layer: from its configuration and weights to operations."""
