@@ -1,0 +1,274 @@
+"""The Keras process, the only module that imports Keras: `run_keras` starts it.
+
+`python -m qapflow.verify.keras_process FOLDER` reads `request.json` and `inputs.npz` from the
+folder and writes `result.json` and `outputs.npz` into it. The mode `single` computes as Keras
+does; `export` also writes the model's configuration and weights; `double` computes what was
+exported in double precision.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.abc
+import importlib.machinery
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qapflow.errors import ToolFailed, ToolMissing
+
+BATCH = 1024
+Array = NDArray[Any]
+
+
+class KerasModel(Protocol):
+    """What is used of a Keras model, of either generation."""
+
+    inputs: Any
+    output_names: Any
+    built: bool
+    build: Any
+    predict: Any
+    save: Any
+    to_json: Any
+    load_weights: Any
+    get_weights: Any
+    set_weights: Any
+    use_legacy_config: bool
+    _flatten_layers: Any
+
+    def __call__(self, inputs: object, *, training: bool) -> object:
+        """Compute eagerly."""
+
+
+def main(folder: Path) -> int:
+    """Serve one request; returns the exit status."""
+    request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+    versions: dict[str, str] = {}
+    try:
+        answer = serve(folder, request, versions)
+    except ToolMissing as error:
+        answer = {"status": "missing", "reason": error.what}
+    except ToolFailed as error:
+        answer = {"status": "refused", "reason": error.what}
+    text = json.dumps({**answer, "versions": versions})
+    (folder / "result.part").write_text(text, encoding="utf-8")
+    (folder / "result.part").replace(folder / "result.json")
+    return 0
+
+
+def serve(folder: Path, request: Mapping[str, Any], versions: dict[str, str]) -> dict[str, Any]:
+    """Load, run and store; returns the answer. `versions` is filled on the way."""
+    double = request["mode"] == "double"
+    if double:
+        sys.meta_path.insert(0, _DoubleQKeras())
+    keras, custom, absent = import_keras(request["keras"], versions)
+    with np.load(folder / "inputs.npz", allow_pickle=False) as archive:
+        inputs = dict(zip(request["inputs"], archive.values(), strict=True))
+    if double:
+        keras.backend.set_floatx("float64")
+        model = _rebuild(keras, folder, custom, "float64")
+    else:
+        model = load(keras, request, custom, absent)
+    kind = np.float64 if double else np.float32
+    outputs = predict(model, inputs, kind)
+    if request["mode"] == "export":
+        _export(keras, model, folder)
+        again = predict(_rebuild(keras, folder, custom, "float32"), inputs, kind)
+        if not all(np.array_equal(a, b) for a, b in zip(outputs, again, strict=True)):
+            raise ToolFailed("a copy of the model from its configuration and weights differs")
+    wanted = request["layers"]
+    layers = {} if wanted is None else layer_outputs(model, inputs, kind, wanted)
+    data = {f"output{k}": array for k, array in enumerate(outputs)}
+    data |= {f"layer{k}": array for k, array in enumerate(layers.values())}
+    np.savez(folder / "outputs.npz", **data)
+    return {"status": "ok", "outputs": len(outputs), "layers": list(layers)}
+
+
+def import_keras(
+    which: str, versions: dict[str, str]
+) -> tuple[ModuleType, dict[str, Any], list[str]]:
+    """Return Keras, the classes of QKeras and of pruning, and the absent of these packages."""
+    custom: dict[str, Any] = {}
+    absent: list[str] = []
+    try:
+        import tensorflow
+
+        if which == "3":
+            import keras
+        else:
+            import tf_keras as keras
+
+            sys.modules["keras"] = keras  # QKeras and older files say `keras`
+    except ModuleNotFoundError as error:
+        raise ToolMissing(str(error.name)) from error
+    versions["tensorflow"], versions["keras"] = tensorflow.__version__, keras.__version__
+    if which == "3":
+        return keras, custom, absent
+    try:
+        import qkeras
+        from qkeras.utils import _add_supported_quantized_objects
+
+        versions["qkeras"] = getattr(qkeras, "__version__", "")
+        _add_supported_quantized_objects(custom)
+    except ModuleNotFoundError as error:
+        absent.append(str(error.name))
+    try:
+        from tensorflow_model_optimization.python.core.sparsity.keras import pruning_wrapper
+
+        custom["PruneLowMagnitude"] = pruning_wrapper.PruneLowMagnitude
+    except ModuleNotFoundError as error:
+        absent.append(str(error.name).split(".")[0])
+    return keras, custom, absent
+
+
+def load(
+    keras: ModuleType, request: Mapping[str, Any], custom: Mapping[str, Any], absent: Sequence[str]
+) -> KerasModel:
+    """Load the requested file without compiling the model for training."""
+    path = Path(request["path"])
+    try:
+        if path.suffix == ".json":
+            text = path.read_text(encoding="utf-8")
+            model: KerasModel = keras.models.model_from_json(text, custom_objects=dict(custom))
+            model.load_weights(request["weights"])
+            return model
+        model = keras.models.load_model(path, custom_objects=dict(custom), compile=False)
+    except Exception as error:  # Keras hands on whatever layers raise; the reason is reported
+        if absent and request["keras"] == "2" and _needs(path, absent):
+            raise ToolMissing(absent[0]) from error
+        text = " ".join(str(error).split())[:400]
+        raise ToolFailed(f"Keras {keras.__version__} cannot load the file: {text}") from error
+    return model
+
+
+def _needs(path: Path, absent: Sequence[str]) -> bool:
+    """Tell whether a model file names classes of packages that are not installed."""
+    pruning = absent[0] == "tensorflow_model_optimization"
+    words = (
+        (b"PruneLowMagnitude",) if pruning else (b"QDense", b"QConv", b"QActivation", b"quantized_")
+    )
+    data = path.read_bytes()
+    return any(word in data for word in words)
+
+
+def predict(
+    model: KerasModel, inputs: Mapping[str, Array], kind: type[np.floating[Any]]
+) -> tuple[Array, ...]:
+    """Return the model's outputs [n, *shape] in its own order."""
+    arrays = _order(model, inputs, kind)
+    made = model.predict(arrays[0] if len(arrays) == 1 else arrays, batch_size=BATCH, verbose=0)
+    if isinstance(made, Mapping):
+        made = [made[name] for name in model.output_names]
+    return tuple(
+        np.asarray(array) for array in (made if isinstance(made, list | tuple) else [made])
+    )
+
+
+def _order(
+    model: KerasModel, inputs: Mapping[str, Array], kind: type[np.floating[Any]]
+) -> list[Array]:
+    """Return the arrays in the order of the model's inputs: by name if all names fit."""
+    names = [tensor.name.split(":")[0] for tensor in model.inputs or ()]
+    if set(names) == set(inputs):
+        return [inputs[name].astype(kind) for name in names]
+    return [array.astype(kind) for array in inputs.values()]
+
+
+def _export(keras: ModuleType, model: KerasModel, folder: Path) -> None:
+    if keras.__version__.startswith("2"):
+        model.use_legacy_config = True  # the form of .h5 files, the one QKeras layers can read
+    (folder / "model.json").write_text(model.to_json(), encoding="utf-8")
+    np.savez(folder / "weights.npz", *model.get_weights())
+    shapes = [[*tensor.shape[1:]] for tensor in model.inputs or ()]
+    (folder / "shapes.json").write_text(json.dumps(shapes), encoding="utf-8")
+
+
+def _rebuild(keras: ModuleType, folder: Path, custom: Mapping[str, Any], kind: str) -> KerasModel:
+    """Build the exported model with every `float32` of its configuration replaced by `kind`."""
+    text = (folder / "model.json").read_text(encoding="utf-8").replace('"float32"', f'"{kind}"')
+    model: KerasModel = keras.models.model_from_json(text, custom_objects=dict(custom))
+    if not model.built:
+        shapes = json.loads((folder / "shapes.json").read_text(encoding="utf-8"))
+        model.build((None, *shapes[0]))
+    with np.load(folder / "weights.npz", allow_pickle=False) as archive:
+        model.set_weights(list(archive.values()))
+    return model
+
+
+def layer_outputs(
+    model: KerasModel,
+    inputs: Mapping[str, Array],
+    kind: type[np.floating[Any]],
+    wanted: Sequence[str],
+) -> dict[str, Array]:
+    """Run the model eagerly and return what the wanted layers, nested ones too, give in each call.
+
+    No name wanted means all layers.
+    """
+    arrays = _order(model, inputs, kind)
+    found: dict[str, Array] = {}
+
+    def watch(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def watched(*args: object, **kwargs: object) -> object:
+            made = call(*args, **kwargs)
+            for array in _values(made):
+                number = 1 + sum(key.split("#")[0] == name for key in found)
+                found[name if number == 1 else f"{name}#{number}"] = array
+            return made
+
+        return watched
+
+    for layer in model._flatten_layers(include_self=False):
+        if not wanted or layer.name in wanted:
+            layer.call = watch(layer.name, layer.call)
+    parts: list[dict[str, Array]] = []
+    for start in range(0, len(arrays[0]), BATCH):
+        found.clear()
+        batch = [array[start : start + BATCH] for array in arrays]
+        model(batch[0] if len(batch) == 1 else batch, training=False)
+        parts.append(dict(found))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _values(made: object) -> Iterable[Array]:
+    for item in made if isinstance(made, list | tuple) else [made]:
+        if hasattr(item, "numpy"):
+            yield np.asarray(item.numpy())
+
+
+class _DoubleQKeras(importlib.abc.MetaPathFinder):
+    """Imports QKeras with double precision wherever its source says float32.
+
+    Its quantizers cast their inputs to float32 whatever precision Keras is set to.
+    """
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name.split(".", maxsplit=1)[0] != "qkeras":
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _DoubleLoader(name, spec.loader.path)
+        return spec
+
+
+class _DoubleLoader(SourceFileLoader):
+    def path_stats(self, path: object) -> Mapping[str, Any]:
+        raise OSError("no compiled file: the source is changed while it is read")
+
+    def get_data(self, path: str) -> bytes:
+        return super().get_data(path).replace(b"float32", b"float64")
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
