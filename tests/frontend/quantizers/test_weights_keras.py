@@ -105,7 +105,12 @@ def mismatches(qkeras, spec, role):
         got = ours.const.type.decode(ours.const.codes)
         if ours.exact and not np.array_equal(got, expected):
             where = np.flatnonzero(got.ravel() != expected.ravel())
-            yield name, values.ravel()[where[:3]], got.ravel()[where[:3]], expected.ravel()[where[:3]]
+            yield (
+                name,
+                values.ravel()[where[:3]],
+                got.ravel()[where[:3]],
+                expected.ravel()[where[:3]],
+            )
 
 
 @pytest.mark.parametrize("role", ["kernel", "bias"])
