@@ -83,7 +83,8 @@ def compare_keras(
     base = Comparison(KERAS, INTERPRETER, "not run", samples, seconds=seconds)
     if not loaded.exact:
         floats = sum(record.regime != "exact" for record in loaded.records)
-        note = f"{floats} layers compute in floats: see the distance from Keras instead"
+        computes = "layer computes" if floats == 1 else "layers compute"
+        note = f"{floats} {computes} in floats: see the distance from Keras instead"
         return KerasCheck(replace(base, note=note), accuracy, result.versions)
     comparison = _judge(
         loaded,

@@ -130,7 +130,7 @@ def test_a_wrong_number_of_columns(tmp_path):
 
 
 def test_arrays_and_archives_are_not_mixed_up(tmp_path):
-    with pytest.raises(UsageError, match="the network has 2 inputs, a .npy holds one"):
+    with pytest.raises(UsageError, match=r"the network has 2 inputs, a .npy holds one"):
         read_inputs(saved(tmp_path / "x.npy", np.zeros((1, 3))), net((3,), (3,)))
     np.savez(tmp_path / "a.npz", np.zeros((1, 3)))
     (tmp_path / "a.npz").rename(tmp_path / "a.npy")

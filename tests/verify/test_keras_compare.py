@@ -1,0 +1,173 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qapflow.frontend.model import LayerRecord, Loaded, ModelSpec
+from qapflow.ir.builder import NetBuilder
+from qapflow.ir.fixed import Fixed
+from qapflow.ir.interpret import interpret
+from qapflow.ir.ops import Const, Dense, Quantize
+from qapflow.verify import keras_compare as module
+from qapflow.verify.keras_compare import compare_keras, measure_accuracy
+from qapflow.verify.keras_run import KerasResult
+
+PATH = Path("model.h5")
+
+
+def loaded(**changes):
+    build = NetBuilder()
+    x = build.add_input("x", (4,), Fixed(True, 8, 4))
+    weight = Const(np.random.default_rng(0).integers(-8, 8, (4, 3)), Fixed(True, 4, 3))
+    fc = build.add("fc", Dense(weight), x)
+    act = build.add("act", Quantize(Fixed(True, 8, 2)), fc)
+    records = (
+        LayerRecord("x", "InputLayer", x, "exact"),
+        LayerRecord("inner/fc", "QDense", fc, "exact"),
+        LayerRecord("act", "QActivation", act, "exact"),
+    )
+    spec = ModelSpec("m", (), ("x",), (("act", 0),), "2.15", "h5", "")
+    return replace(Loaded(build.finish((act,)), records, spec), **changes)
+
+
+def codes(count=60):
+    return {"x": np.random.default_rng(1).integers(-128, 128, (count, 4))}
+
+
+class Keras:
+    """Stands in for `run_keras`: computes as the network does, then changes what it is told to."""
+
+    def __init__(self, net, single=None, double=None, refused=("", "")):
+        self.net = net
+        self.changes = {False: single or (lambda layers: None), True: double}
+        self.refused = refused
+        self.asked = []
+
+    def __call__(self, path, inputs, *, weights=None, float64=False, layers=None, timeout=0):
+        self.asked.append((len(inputs["x"]), float64, layers))
+        if self.refused[float64]:
+            return KerasResult(refused=self.refused[float64])
+        made = {k: kind.encode(inputs[k])[0] for k, kind in [("x", Fixed(True, 8, 4))]}
+        edges = interpret(self.net, made, keep="all")
+        values = {n: self.net.edge(n).type.decode(v) for n, v in edges.items()}
+        change = self.changes[float64] or self.changes[False]
+        change(values)
+        return KerasResult((values["act"],), values, {"keras": "2.21.0"})
+
+
+@pytest.fixture
+def keras(monkeypatch):
+    def use(**options):
+        fake = Keras(loaded().net, **options)
+        monkeypatch.setattr(module, "run_keras", fake)
+        return fake
+
+    return use
+
+
+def test_equal(keras):
+    fake = keras()
+    got = compare_keras(loaded(), codes(), PATH)
+    one = got.comparison
+    assert (one.left, one.right, one.verdict) == ("Keras", "interpreter", "equal")
+    assert (one.samples, one.values, one.mismatches, one.note) == (60, 180, 0, "")
+    assert got.accuracy is None
+    assert got.versions == {"keras": "2.21.0"}
+    assert fake.asked == [(60, False, None)]
+
+
+def wrong_fc(values):
+    values["fc"] = values["fc"] + 2.0**-7
+    values["act"] = values["act"].copy()
+    seventh = (values["x"] == codes()["x"][7] / 16).all(axis=1)
+    values["act"][seventh, 1] += 0.25
+
+
+def test_a_difference_is_traced_to_the_first_layer(keras):
+    fake = keras(single=wrong_fc)
+    one = compare_keras(loaded(), codes(), PATH).comparison
+    assert (one.verdict, one.mismatches) == ("different", 1)
+    assert (one.first.layer, one.first.edge, one.first.sample) == ("inner/fc", "fc", 7)
+    assert one.first.cause == (
+        "Keras, seen from the network: rounding: off by one in the last place"
+    )
+    assert one.first.expected == one.first.actual + 2.0**-7
+    assert [row[1:] for row in fake.asked] == [(False, None), (True, None), (True, [])]
+    assert [row[0] for row in fake.asked] == [60, 1, 1]
+
+
+def test_rounding_of_keras_needs_the_proof_in_double_precision(keras):
+    def rounded(values):
+        values["act"] = values["act"].copy()
+        values["act"][:2] += 0.25
+
+    keras(single=rounded, double=lambda values: None)
+    one = compare_keras(loaded(), codes(), PATH).comparison
+    assert (one.verdict, one.mismatches, one.first) == ("equal", 0, None)
+    assert one.note == "Keras float32 rounding on 6 of 180 values (equal in float64)"
+
+
+def test_without_the_proof_it_is_a_difference(keras):
+    keras(single=wrong_fc, double=wrong_fc)
+    assert compare_keras(loaded(), codes(), PATH).comparison.verdict == "different"
+    keras(single=wrong_fc, refused=("", "a copy differs"))
+    one = compare_keras(loaded(), codes(), PATH).comparison
+    assert one.verdict == "different"
+    assert one.first.layer == "inner/fc"
+
+
+def test_values_off_the_grid_and_nan_are_differences(keras):
+    def off(values):
+        values["fc"] = values["fc"] * 1.01 + 1e-3
+        values["act"] = np.full_like(values["act"], np.nan)
+
+    keras(single=off)
+    one = compare_keras(loaded(), codes(), PATH).comparison
+    assert (one.verdict, one.mismatches) == ("different", 180)
+    assert one.first.cause.startswith("the Keras value is not on the grid of s")
+
+
+def test_a_model_keras_cannot_load_is_not_run(keras):
+    keras(refused=("Keras 2.21.0 cannot load the file: x", ""))
+    got = compare_keras(loaded(), codes(), PATH)
+    assert got.comparison.verdict == "not run"
+    assert got.comparison.note == "Keras 2.21.0 cannot load the file: x"
+    assert got.accuracy is None
+
+
+def test_float_layers_give_a_distance_and_no_verdict(keras):
+    keras(single=lambda v: v.update(act=v["act"] + 0.125))
+    records = (*loaded().records[:2], replace(loaded().records[2], regime="chosen"))
+    got = compare_keras(loaded(records=records), codes(), PATH)
+    assert got.comparison.verdict == "not run"
+    assert got.comparison.note.startswith("1 layer computes in floats")
+    assert got.accuracy.max_abs_error == 0.125
+    assert got.accuracy.argmax_agreement == 1.0
+    assert got.accuracy.samples == 60
+
+
+def test_a_live_model_is_run_here():
+    class Model:
+        inputs = ()
+
+        def predict(self, x, batch_size, verbose):
+            made = interpret(loaded().net, {"x": (x * 16).astype(np.int64)})["act"]
+            return Fixed(True, 8, 2).decode(made).astype(np.float32)
+
+    got = compare_keras(loaded(), codes(), Model())
+    assert got.comparison.verdict == "equal"
+
+
+def test_accuracy_counts_labels_of_both_kinds():
+    net = [np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 2.0], [1.0, 0.0]])]
+    keras = [np.array([[0.0, 1.5], [1.0, 0.0], [3.0, 2.0], [1.0, 0.0]])]
+    for labels in (np.array([1, 0, 0, 1]), np.eye(2)[[1, 0, 0, 1]]):
+        got = measure_accuracy(net, keras, labels)
+        assert (got.max_abs_error, got.argmax_agreement) == (3.0, 0.75)
+        assert (got.accuracy_net, got.accuracy_keras) == (0.5, 0.75)
+    got = measure_accuracy(
+        [np.array([[0.5], [-1.0]])], [np.array([[-0.5], [-1.0]])], np.array([1, 0])
+    )
+    assert (got.accuracy_net, got.accuracy_keras, got.argmax_agreement) == (1.0, 0.5, 0.5)
+    assert measure_accuracy(net, keras, np.array([1, 0])).accuracy_net is None
