@@ -1,0 +1,156 @@
+"""A network and a plan to the steps of the top function."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+from qapflow.ir.net import Net, Node
+from qapflow.ir.ops import Conv, Dense, Input, Reshape
+from qapflow.lower import kernels, layers
+from qapflow.lower.names import unique_identifiers
+from qapflow.lower.program import Program, Step, Wire
+from qapflow.plan import Choice, Plan
+
+LATENCY = Choice("latency", 1)
+
+
+def build_program(net: Net, plan: Plan, top: str) -> Program:
+    """Return the steps of `net`. What cannot be built must have been refused before."""
+    builder = _Builder(net, plan, top)
+    for node in live_nodes(net):
+        builder.add(node)
+    outputs = builder.add_ports()
+    steps = builder.steps
+    inputs = tuple(builder.wires[node.name] for node in net.inputs)
+    if builder.stream:
+        steps = _clone_readers(inputs, steps, builder.reserve)
+    traced = {
+        node.name: builder.wires[node.name]
+        for node in live_nodes(net)
+        if not isinstance(node.op, Input)
+    }
+    return Program(tuple(steps), inputs, outputs, traced, builder.stream)
+
+
+def live_nodes(net: Net) -> tuple[Node, ...]:
+    """Return the inputs and every node that an output depends on, in order."""
+    needed = set(net.outputs)
+    for node in reversed(net.nodes):
+        if node.name in needed:
+            needed.update(node.inputs)
+    return tuple(n for n in net.nodes if n.name in needed or isinstance(n.op, Input))
+
+
+class _Builder:
+    """Collects steps; `wires` maps every edge to its wire."""
+
+    def __init__(self, net: Net, plan: Plan, top: str) -> None:
+        self.net = net
+        self.plan = plan
+        self.stream = plan.io_type == "io_stream"
+        self.names = unique_identifiers((node.name for node in net.nodes), [top])
+        self.taken = {top, *self.names.values()}
+        self.wires: dict[str, Wire] = {}
+        self.steps: list[Step] = []
+
+    def reserve(self, name: str) -> str:
+        """Return an identifier like `name` that nothing else uses."""
+        found = unique_identifiers([name], self.taken)[name]
+        self.taken.add(found)
+        return found
+
+    def add(self, node: Node) -> None:
+        """Add the steps of one node."""
+        out = Wire(self.names[node.name], node.out.shape, node.out.type)
+        sources = tuple(self.wires[name] for name in node.inputs)
+        if isinstance(node.op, Input):
+            self.wires[node.name] = out
+        elif isinstance(node.op, Reshape) and (alias := self._alias(node, sources[0])):
+            self.wires[node.name] = alias
+        elif isinstance(node.op, Dense | Conv):
+            self._add_layer(node, sources[0], out)
+        else:
+            self._add_step(
+                node, kernels.kernel(node.op, sources, out, self.stream), sources, out
+            )
+
+    def add_ports(self) -> tuple[Wire, ...]:
+        """Give every output a wire that nothing else reads, and return them in order."""
+        ports: list[Wire] = []
+        for name in self.net.outputs:
+            wire = self.wires[name]
+            fresh = wire.name == self.names[name] and wire not in ports
+            node = self.net.by_name[name]
+            read = any(wire.name == i.name for step in self.steps for i in step.inputs)
+            if isinstance(node.op, Input) or read or not fresh:
+                port = Wire(self.reserve(f"{name}_out"), wire.shape, wire.type)
+                self.steps.append(Step(name, kernels.copy(wire), (wire,), (port,)))
+                wire = port
+            ports.append(wire)
+        return tuple(ports)
+
+    def _alias(self, node: Node, source: Wire) -> Wire | None:
+        """Return the source under another shape where no data has to move."""
+        shape = node.out.shape
+        if not self.stream:
+            return replace(source, shape=shape)
+        if shape and source.lanes == shape[-1]:
+            return replace(source, shape=shape, packet=source.lanes)
+        readers = self.net.consumers[node.name]
+        flat = all(isinstance(r.op, Dense) and len(r.out.shape) == 1 for r in readers)
+        if readers and flat and node.name not in self.net.outputs:
+            return replace(source, shape=shape, packet=source.lanes)
+        return None
+
+    def _add_layer(self, node: Node, x: Wire, out: Wire) -> None:
+        choice = self.plan.choices.get(node.name, LATENCY)
+        if isinstance(node.op, Dense):
+            made = layers.dense(node.op, x, out, choice)
+        else:
+            assert isinstance(node.op, Conv)
+            made = layers.conv(node.op, x, out, choice, self.stream)
+        if made.padding is not None:
+            padded = Wire(self.reserve(f"{out.name}_padded"), made.input_shape, x.type)
+            self.steps.append(Step(node.name, made.padding, (x,), (padded,)))
+            x = padded
+        x = replace(x, shape=made.input_shape, packet=x.lanes)
+        flat = replace(out, shape=made.output_shape)
+        self.steps.append(Step(node.name, made.layer, (x,), (flat,)))
+        self.wires[node.name] = out
+
+    def _add_step(
+        self, node: Node, work: kernels.Kernel, sources: tuple[Wire, ...], out: Wire
+    ) -> None:
+        self.steps.append(Step(node.name, work, sources, (out,)))
+        self.wires[node.name] = out
+
+
+def _clone_readers(
+    inputs: Iterable[Wire], steps: list[Step], reserve: object
+) -> list[Step]:
+    """Let every stream have one reader: insert a clone after the producer of a shared one."""
+    assert callable(reserve)
+    reads = Counter(wire.name for step in steps for wire in step.inputs)
+    spare: dict[str, list[Wire]] = {}
+    done: list[Step] = []
+
+    def share(wire: Wire, node: str) -> None:
+        count = reads[wire.name]
+        if count > 1:
+            copies = [replace(wire, name=reserve(f"{wire.name}_copy")) for _ in range(count)]
+            spare[wire.name] = list(copies)
+            done.append(Step(node, kernels.clone(wire, count), (wire,), tuple(copies)))
+
+    for wire in inputs:
+        share(wire, wire.name)
+    for step in steps:
+        sources = tuple(
+            replace(wire, name=spare[wire.name].pop(0).name) if wire.name in spare else wire
+            for wire in step.inputs
+        )
+        done.append(replace(step, inputs=sources))
+        for wire in step.outputs:
+            share(wire, step.node)
+    return done

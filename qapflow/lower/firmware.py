@@ -1,0 +1,213 @@
+"""The firmware folder: top function, types, configurations, weights and kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qapflow import __version__
+from qapflow.ir.fixed import Codes, Fixed
+from qapflow.lower.files import Files
+from qapflow.lower.hls4ml import GraphText, LayerText, type_name
+from qapflow.lower.program import Kernel, Program, Rom, Step, Wire
+from qapflow.lower.templates import c_type, kernel_macros, render
+
+HEADERS = {
+    "map": "map",
+    "zip": "map",
+    "gather": "move",
+    "repack": "move",
+    "combine": "move",
+    "pad": "move",
+    "pad_stream": "move",
+    "upsample_stream": "move",
+    "pool": "pool",
+    "reduce": "pool",
+    "fold": "pool",
+    "clone": "code",
+    "": "code",
+}
+CODE_HEADER = "nnet_utils/qapflow_code.h"
+GENERATED = "nnet_utils/nnet_code_gen.h"
+TRACE_BITS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A constant array in its own header."""
+
+    name: str
+    c_type: str
+    codes: Codes
+    kind: Fixed
+    qualifier: str
+
+
+def firmware(program: Program, graph: GraphText, top: str) -> Files:
+    """Return `firmware/`: everything but the copied headers."""
+    texts = [_step_text(n, step, graph, program.stream) for n, step in enumerate(program.steps)]
+    tables = [table for text in texts for table in text["tables"]]
+    values = {"top": top, "version": __version__, "hls4ml": graph.version}
+    files = {
+        f"firmware/{top}.cpp": render(
+            "top.cpp.j2", **values, **_body(program, graph.style, texts)
+        ),
+        f"firmware/{top}.h": render("top.h.j2", top=top, ports=_ports(program)),
+        "firmware/defines.h": render("defines.h.j2", typedefs=_typedefs(program, texts)),
+        "firmware/parameters.h": render(
+            "parameters.h.j2",
+            includes=_includes(program, texts),
+            tables=[table.name for table in tables],
+            configs=texts,
+        ),
+    }
+    files |= {f"firmware/weights/{t.name}.h": _table_header(t) for t in tables}
+    return Files({path: text.encode() for path, text in files.items()})
+
+
+def _step_text(number: int, step: Step, graph: GraphText, stream: bool) -> dict[str, Any]:
+    """Return configuration, call, tables and headers of one step."""
+    if number in graph.layers:
+        return _layer_text(step, graph.layers[number])
+    assert isinstance(step.work, Kernel)
+    work = step.work
+    name = f"config_{step.outputs[0].name}"
+    roms = {rom.name: f"{rom.name}{number}_{step.outputs[0].name}" for rom in work.roms}
+    element = "::value_type" if stream else ""
+    sources = [type_name(w) + element for w in step.inputs]
+    results = [type_name(w) + element for w in step.outputs]
+    macro = getattr(kernel_macros(), work.macro)
+    text = str(macro(name, work.params, sources, results, roms))
+    arguments = ", ".join(w.name for w in (*step.inputs, *step.outputs))
+    call = f"qapflow::{work.function}<{name}>" if HEADERS[work.function] != "code" else f"{name}::run"
+    return {
+        "node": step.node,
+        "text": text,
+        "call": f"{call}({arguments});",
+        "tables": [_rom_table(rom, roms[rom.name]) for rom in work.roms],
+        "includes": (f"nnet_utils/qapflow_{HEADERS[work.function]}.h",),
+        "typedefs": (),
+        "outputs": step.outputs,
+    }
+
+
+def _layer_text(step: Step, text: LayerText) -> dict[str, Any]:
+    return {
+        "node": step.node,
+        "text": text.config,
+        "call": text.call,
+        "tables": [Table(w.name, w.c_type, w.codes, w.type, "") for w in text.weights],
+        "includes": text.includes + ((GENERATED,) if text.generated else ()),
+        "typedefs": text.typedefs,
+        "outputs": step.outputs,
+    }
+
+
+def _rom_table(rom: Rom, name: str) -> Table:
+    return Table(name, c_type(rom.type), rom.codes.reshape(-1), rom.type, "const ")
+
+
+def traced_wires(program: Program) -> dict[str, Wire]:
+    """Return the edges whose codes fit the trace file, by name, in order."""
+    return {
+        edge: wire for edge, wire in program.traced.items() if wire.type.width <= TRACE_BITS - 1
+    }
+
+
+def _body(program: Program, style: str, texts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    ports = {wire.name for wire in (*program.inputs, *program.outputs)}
+    made = [wire for text in texts for wire in text["outputs"] if wire.name not in ports]
+    watched: dict[str, list[tuple[int, str]]] = {}
+    for number, wire in enumerate(traced_wires(program).values()):
+        watched.setdefault(wire.name, []).append((number, wire.name))
+    calls = [
+        {
+            "text": text["call"],
+            "node": text["node"],
+            "traced": [pair for w in text["outputs"] for pair in watched.get(w.name, [])],
+        }
+        for text in texts
+    ]
+    entry = [pair for wire in program.inputs for pair in watched.get(wire.name, [])]
+    return {
+        "ports": _ports(program),
+        "inputs": program.inputs,
+        "outputs": program.outputs,
+        "stream": program.stream,
+        "style": style,
+        "locals": [_local(wire, program.stream) for wire in made],
+        "entry": entry,
+        "calls": calls,
+    }
+
+
+def _ports(program: Program) -> list[dict[str, str]]:
+    shape = "hls::stream<{0}> &{1}" if program.stream else "{0} {1}[{2}]"
+    return [
+        {"name": w.name, "argument": shape.format(type_name(w), w.name, w.size)}
+        for w in (*program.inputs, *program.outputs)
+    ]
+
+
+def _local(wire: Wire, stream: bool) -> dict[str, str]:
+    kind = type_name(wire)
+    if stream:
+        depth = f"#pragma HLS STREAM variable={wire.name} depth={wire.packets}"
+        return {
+            "declaration": f'hls::stream<{kind}> {wire.name}("{wire.name}")',
+            "pragma": depth,
+        }
+    pragma = f"#pragma HLS ARRAY_PARTITION variable={wire.name} complete dim=0"
+    return {"declaration": f"{kind} {wire.name}[{wire.size}]", "pragma": pragma}
+
+
+def _typedefs(program: Program, texts: Iterable[Mapping[str, Any]]) -> list[str]:
+    wires = [*program.inputs, *(w for text in texts for w in text["outputs"])]
+    form = "typedef nnet::array<{0}, {1}> {2};" if program.stream else "typedef {0} {2};"
+    lines = [form.format(c_type(w.type), w.lanes, type_name(w)) for w in wires]
+    lines += [line.strip() for text in texts for line in text["typedefs"]]
+    return list(dict.fromkeys(lines))
+
+
+def _includes(program: Program, texts: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Headers in use: the stream forms only where there are streams, never the sparse forms."""
+    names = {name for text in texts for name in text["includes"]}
+    names = {n for n in names if "_compressed" not in n}
+    if not program.stream:
+        names = {n for n in names if "_stream" not in n}
+    return [CODE_HEADER, *sorted(names - {CODE_HEADER})]
+
+
+def _table_header(table: Table) -> str:
+    codes = [int(c) for c in table.codes]
+    return render(
+        "weights.h.j2",
+        table={
+            "name": table.name,
+            "type": str(table.kind),
+            "c_type": table.c_type,
+            "count": len(codes),
+            "zeros": codes.count(0),
+            "width": table.kind.width,
+            "qualifier": table.qualifier,
+            "code_type": _code_type(codes),
+            "codes": codes,
+            "decimals": [_decimal(c, table.kind.frac) for c in codes],
+        },
+    )
+
+
+def _code_type(codes: Iterable[int]) -> str:
+    bits = max(Fixed.holding(min(c, 0), max(c, 0), 0).width + (c >= 0) for c in codes)
+    names = ((8, "signed char"), (16, "short"), (32, "int"), (64, "long long"))
+    return next(name for size, name in names if bits <= size)
+
+
+def _decimal(code: int, frac: int) -> str:
+    """Print code * 2**-frac exactly in decimal."""
+    if frac <= 0:
+        return str(code << -frac)
+    digits = str(abs(code) * 5**frac).rjust(frac + 1, "0")
+    text = f"{digits[:-frac]}.{digits[-frac:]}".rstrip("0")
+    return ("-" if code < 0 else "") + text + ("0" if text.endswith(".") else "")

@@ -1,0 +1,295 @@
+"""The one place that talks to hls4ml: steps become its `ModelGraph`, its templates become text.
+
+`ModelGraph.from_layer_list` is called with no flow at all, because hls4ml's default flows rewrite
+types and drop layers. Only the passes listed in `PASSES` run afterwards; none of them may change a
+type, and `_check_layer` proves that none did.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from qapflow.errors import CheckFailed, ToolMissing
+from qapflow.ir.fixed import Codes, Fixed
+from qapflow.lower.program import Layer, Program, Step, Wire
+from qapflow.plan import Plan
+from qapflow.target import Target
+
+KERNEL = "QapflowKernel"
+BACKENDS = {"vitis": "Vitis", "vivado": "Vivado"}
+STRATEGIES = {
+    "latency": "Latency",
+    "resource": "Resource",
+    "distributed_arithmetic": "distributed_arithmetic",
+}
+
+# hls4ml registers its Vivado passes for Vitis too and runs these in its own Vitis flow.
+INITIALIZERS = tuple(
+    f"vivado:init_{name}"
+    for name in ("base_layer", "conv1d", "conv2d", "dense", "depconv1d", "depconv2d")
+)
+PASSES = (
+    "vivado:apply_resource_strategy",
+    "vivado:generate_conv_im2col",
+    "vivado:set_pipeline_style",
+    "vivado:dense_config_template",
+    "vivado:dense_function_template",
+    "vivado:conv1d_depthwiseconv1d_config_template",
+    "vivado:conv1d_function_template",
+    "vivado:depthwiseconv1d_function_template",
+    "vivado:conv2d_conv2dbatchnorm_depthwiseconv2d_config_template",
+    "vivado:conv2d_conv2dbatchnorm_function_template",
+    "vivado:depthwiseconv2d_function_template",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """One weight array as the kernel reads it."""
+
+    name: str
+    c_type: str
+    codes: Codes
+    type: Fixed
+
+
+@dataclass(frozen=True, eq=False)
+class LayerText:
+    """What hls4ml prints for one layer."""
+
+    index: int
+    config: str
+    call: str
+    includes: tuple[str, ...]
+    typedefs: tuple[str, ...]
+    weights: tuple[Weights, ...]
+    generated: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class GraphText:
+    """What hls4ml prints for all layers, by step number, and the pipeline style it chose."""
+
+    layers: Mapping[int, LayerText]
+    style: str
+    version: str
+
+
+def print_layers(program: Program, plan: Plan, target: Target, top: str) -> GraphText:
+    """Build hls4ml's graph of the program and print its layers.
+
+    Raises:
+        ToolMissing: hls4ml is not installed.
+        CheckFailed: hls4ml changed a type, a strategy or a reuse factor.
+    """
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            graph = _build_graph(program, plan, target, top)
+    except ImportError as error:
+        raise ToolMissing(f"hls4ml cannot be imported: {error}", hint="pip install hls4ml") from error
+    layers = {}
+    for number, step in enumerate(program.steps):
+        if isinstance(step.work, Layer):
+            node = graph.graph[_step_name(number)]
+            _check_layer(node, step, step.work)
+            layers[number] = _print_layer(node)
+    from hls4ml import __version__
+
+    return GraphText(layers, str(graph.config.pipeline_style), str(__version__))
+
+
+def _build_graph(program: Program, plan: Plan, target: Target, top: str) -> Any:
+    from hls4ml.model.graph import ModelGraph
+    from hls4ml.model.optimizer import optimize_model
+
+    _register()
+    entries = _entries(program)
+    config = {
+        "OutputDir": top,
+        "ProjectName": top,
+        "Backend": BACKENDS[plan.backend],
+        "Part": target.part,
+        "ClockPeriod": plan.clock_ns,
+        "ClockUncertainty": f"{plan.clock_uncertainty_percent:g}%",
+        "IOType": plan.io_type,
+        "HLSConfig": {
+            "Flows": [],
+            "Model": {"Precision": "fixed<16,6>", "ReuseFactor": 1, "Strategy": "Latency"},
+            "LayerName": {entry["name"]: _settings(entry) for entry in entries},
+        },
+    }
+    outputs = [entry["name"] for entry in entries if entry.get("is_output")]
+    graph = ModelGraph.from_layer_list(
+        config, entries, [_edge_name(w) for w in program.inputs], outputs
+    )
+    optimize_model(graph, (*INITIALIZERS, "vivado:transform_types"))
+    _name_variables(graph, program)
+    optimize_model(graph, PASSES)
+    return graph
+
+
+@cache
+def _register() -> None:
+    """Teach hls4ml the layer that stands for all our own kernels; once a process."""
+    from hls4ml.model.layers import Layer as Hls4mlLayer
+    from hls4ml.model.layers import register_layer
+
+    class QapflowKernel(Hls4mlLayer):  # type: ignore[misc]
+        def initialize(self) -> None:
+            for name, (shape, text) in self.attributes["wires"].items():
+                precision = self.model.config.backend.convert_precision_string(text)
+                self.add_output_variable(shape, name, name, f"{name}_t", precision)
+
+    register_layer(KERNEL, QapflowKernel)
+
+
+def _entries(program: Program) -> list[dict[str, Any]]:
+    """Return one dictionary a layer, in order."""
+    entries: list[dict[str, Any]] = []
+    shapes: dict[str, tuple[int, ...]] = {}
+    ports = {wire.name for wire in program.outputs}
+    for wire in program.inputs:
+        shapes[wire.name] = wire.shape
+        entry = {"class_name": "Input", "name": _edge_name(wire), "input_shape": _shape(wire)}
+        entries.append(entry | {"result": fixed_text(wire.type)})
+    for number, step in enumerate(program.steps):
+        sources = [_edge_name(wire) for wire in step.inputs]
+        if isinstance(step.work, Layer) and shapes[step.inputs[0].name] != step.inputs[0].shape:
+            sources = [f"view{number}"]
+            view = (_shape(step.inputs[0]), fixed_text(step.inputs[0].type))
+            entry = _kernel_entry(sources[0], [_edge_name(step.inputs[0])], {sources[0]: view})
+            entries.append(entry)
+        outputs = {_edge_name(w): (_shape(w), fixed_text(w.type)) for w in step.outputs}
+        shapes.update((wire.name, wire.shape) for wire in step.outputs)
+        if isinstance(step.work, Layer):
+            entry = _layer_entry(number, step.work, sources, list(outputs))
+        else:
+            entry = _kernel_entry(_step_name(number), sources, outputs)
+        entry["is_output"] = any(wire.name in ports for wire in step.outputs)
+        entries.append(entry)
+    return entries
+
+
+def _kernel_entry(name: str, sources: list[str], wires: dict[str, Any]) -> dict[str, Any]:
+    entry = {"class_name": KERNEL, "name": name, "inputs": sources}
+    return entry | {"outputs": list(wires), "wires": wires}
+
+
+def _layer_entry(
+    number: int, layer: Layer, sources: list[str], outputs: list[str]
+) -> dict[str, Any]:
+    entry = {"class_name": layer.class_name, "name": _step_name(number)}
+    entry |= {"inputs": sources, "outputs": outputs, "layer": layer}
+    return entry | dict(layer.attributes)
+
+
+def _settings(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return hls4ml's configuration of one layer: every type explicit."""
+    layer = entry.get("layer")
+    if layer is None:
+        return {"Precision": {"result": entry.get("result", "fixed<16,6>")}, "ReuseFactor": 1}
+    precision = {
+        "weight": fixed_text(layer.weight),
+        "accum": fixed_text(layer.accumulator),
+        "result": fixed_text(layer.accumulator),
+    }
+    if layer.bias is not None:
+        precision["bias"] = fixed_text(layer.bias)
+    return {
+        "Precision": precision,
+        "ReuseFactor": layer.reuse_factor,
+        "Strategy": STRATEGIES[layer.strategy],
+        "ConvImplementation": "LineBuffer",
+    }
+
+
+def _name_variables(graph: Any, program: Program) -> None:
+    """Give hls4ml's variables the C names of the wires."""
+    wires = {_edge_name(w): w for w in _all_wires(program)}
+    for node in graph.graph.values():
+        for key in node.outputs:
+            number = key.removeprefix("view")
+            wire = wires.get(key) or program.steps[int(number)].inputs[0]
+            variable = node.get_output_variable(key)
+            variable.name = wire.name
+            variable.type.name = type_name(wire)
+
+
+def _all_wires(program: Program) -> Iterable[Wire]:
+    yield from program.inputs
+    for step in program.steps:
+        yield from step.outputs
+
+
+def _check_layer(node: Any, step: Step, layer: Layer) -> None:
+    """Compare what hls4ml holds with what was asked."""
+    weight, bias = node.weights["weight"], node.weights["bias"]
+    facts = [
+        ("accumulator type", node.get_attr("accum_t").precision, layer.accumulator),
+        ("output type", node.get_output_variable().type.precision, layer.accumulator),
+        ("weight type", weight.type.precision, layer.weight),
+        ("bias type", bias.type.precision, layer.bias or Fixed(False, 1, 0)),
+    ]
+    for what, precision, wanted in facts:
+        modes = (precision.rounding_mode.name, precision.saturation_mode.name)
+        found = Fixed(precision.signed, precision.width, precision.width - precision.integer)
+        if found != wanted or modes != ("TRN", "WRAP"):
+            raise CheckFailed(f"hls4ml changed the {what} from {wanted} to {found}", step.node)
+    built = (node.get_attr("strategy"), int(node.get_attr("reuse_factor")))
+    if built != (layer.strategy, layer.reuse_factor):
+        raise CheckFailed(
+            f"hls4ml changed {layer.strategy} with reuse factor {layer.reuse_factor} to "
+            f"{built[0]} with {built[1]}",
+            step.node,
+            f"set reuse factor {built[1]} for this layer",
+        )
+
+
+def _print_layer(node: Any) -> LayerText:
+    wires = {node.get_output_variable().type.name}
+    kinds = node.get_layer_precision()
+    arrays = []
+    for variable in node.get_weights():
+        precision = variable.type.precision
+        frac = precision.width - precision.integer
+        kind = Fixed(precision.signed, precision.width, frac)
+        codes = np.ldexp(np.asarray(variable.data, np.float64), frac).reshape(-1)
+        arrays.append(Weights(variable.name, variable.type.name, codes.astype(np.int64), kind))
+    return LayerText(
+        index=node.index,
+        config=node.get_attr("config_cpp"),
+        call=node.get_attr("function_cpp"),
+        includes=tuple(node.get_attr("include_header")),
+        typedefs=tuple(kinds[name].definition_cpp() for name in kinds if name not in wires),
+        weights=tuple(arrays),
+        generated=tuple(str(code) for code in node.code.values()),
+    )
+
+
+def fixed_text(kind: Fixed) -> str:
+    """Print a type as hls4ml reads it."""
+    return f"{'' if kind.signed else 'u'}fixed<{kind.width},{kind.integer}>"
+
+
+def type_name(wire: Wire) -> str:
+    """Return the C name of a wire's type."""
+    return f"{wire.name}_t"
+
+
+def _shape(wire: Wire) -> list[int]:
+    return list(wire.shape) or [1]
+
+
+def _edge_name(wire: Wire) -> str:
+    return f"edge_{wire.name}"
+
+
+def _step_name(number: int) -> str:
+    return f"step{number}"

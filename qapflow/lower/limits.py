@@ -1,0 +1,127 @@
+"""What cannot be lowered exactly, found before anything is built."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from qapflow.errors import Unsupported
+from qapflow.ir.fixed import Fixed
+from qapflow.ir.net import Net, Node
+from qapflow.ir.ops import Affine, Clip, Const, Conv, Dense, Input, Leaky, Table, Threshold
+from qapflow.lower import kernels
+from qapflow.lower.build import live_nodes
+from qapflow.lower.layers import is_depthwise, multiplier_shape
+from qapflow.lower.moves import LoopsTooDeep
+from qapflow.lower.program import Wire
+from qapflow.plan import Choice, IoType, Plan
+
+PORT_BITS = 63
+CONST_BITS = 53  # doubles carry constants through hls4ml and the HLS front end
+MAX_BITS = 1024  # widest ap_int without a compiler definition
+
+
+def unsupported(net: Net, plan: Plan) -> list[Unsupported]:
+    """List everything in `net` that has no exact form under `plan`, with the way out."""
+    found: list[Unsupported] = []
+    ports = {node.name for node in net.inputs} | set(net.outputs)
+    for node in live_nodes(net):
+        for reason, hint in _problems(net, node, plan, node.name in ports):
+            found.append(Unsupported(node.origin or node.name, type(node.op).__name__, reason, hint))
+    return found
+
+
+def _problems(net: Net, node: Node, plan: Plan, port: bool) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    width = node.out.type.width
+    if port and width > PORT_BITS:
+        hint = "quantize the inputs and outputs of the model"
+        found.append((f"a port has {width} bits; {PORT_BITS} is the most", hint))
+    if width > MAX_BITS:
+        hint = "quantize before this layer"
+        found.append((f"{width} bits are more than the {MAX_BITS} of ap_fixed", hint))
+    if not all(node.out.shape):
+        found.append((f"the shape {node.out.shape} holds no element", "remove this layer"))
+    for const in _constants(node):
+        if bits := _too_wide(const):
+            hint = f"quantize the weights to at most {CONST_BITS} bits"
+            found.append((f"a constant needs {bits} bits; {CONST_BITS} is the most", hint))
+    if isinstance(node.op, Dense | Conv):
+        choice = plan.choices.get(node.name)
+        found += _choice_problems(node, node.op, choice, plan) if choice else []
+    elif not isinstance(node.op, Input):
+        found += _kernel_problems(net, node, plan)
+    return found
+
+
+def _kernel_problems(net: Net, node: Node, plan: Plan) -> list[tuple[str, str]]:
+    wires = tuple(Wire(name, net.edge(name).shape, net.edge(name).type) for name in node.inputs)
+    try:
+        out = Wire(node.name, node.out.shape, node.out.type)
+        kernels.kernel(node.op, wires, out, plan.io_type == "io_stream")
+    except LoopsTooDeep:
+        hint = "reshape so that fewer axes are moved at once"
+        return [(f"too many independent axes in shape {node.out.shape}", hint)]
+    return []
+
+
+def _choice_problems(
+    node: Node, op: Dense | Conv, choice: Choice, plan: Plan
+) -> list[tuple[str, str]]:
+    if choice.strategy == "distributed_arithmetic":
+        if find_spec("da4ml") is None:
+            hint = "pip install da4ml or use strategy 'latency'"
+            return [("strategy 'distributed_arithmetic' needs the package da4ml", hint)]
+        return [("strategy 'distributed_arithmetic' is not lowered", "use strategy 'latency'")]
+    if choice.reuse_factor < 1:
+        return [(f"reuse factor {choice.reuse_factor} is not positive", "use reuse factor 1")]
+    if choice.strategy == "latency":
+        return []
+    depthwise = isinstance(op, Conv) and is_depthwise(op)
+    if depthwise and plan.io_type == "io_parallel":
+        hint = "use strategy 'latency' or io_stream"
+        return [("hls4ml has no resource strategy for depthwise layers in io_parallel", hint)]
+    valid = valid_reuse_factors(op, plan.io_type, len(node.out.shape))
+    if choice.reuse_factor in valid:
+        return []
+    nearest = min(valid, key=lambda rf: (abs(rf - choice.reuse_factor), rf))
+    reason = f"reuse factor {choice.reuse_factor} does not divide this layer's work evenly"
+    return [(reason, f"use reuse factor {nearest}")]
+
+
+def valid_reuse_factors(op: Dense | Conv, io_type: IoType, axes: int = 1) -> tuple[int, ...]:
+    """Return the reuse factors that hls4ml's resource kernels compute correctly, ascending.
+
+    hls4ml needs `n_in * n_out` divided evenly and whole columns a turn; its convolutions in
+    io_parallel (a dense layer over several `axes` is one) and its depthwise kernels are right only
+    up to one column.
+    """
+    n_in, n_out = multiplier_shape(op)
+    if isinstance(op, Conv) and is_depthwise(op):
+        return tuple(rf for rf in range(1, n_out + 1) if n_in % rf == 0)
+    convolution = isinstance(op, Conv) or axes > 1
+    most = n_in if convolution and io_type == "io_parallel" else n_in * n_out
+    small = [rf for rf in range(1, min(n_in, most) + 1) if n_in % rf == 0]
+    large = [n_in * k for k in range(2, n_out + 1) if n_out % k == 0 and n_in * k <= most]
+    return tuple(small + large)
+
+
+def _constants(node: Node) -> list[Const]:
+    op = node.op
+    values: tuple[Const | None, ...] = ()
+    if isinstance(op, Dense | Conv):
+        values = (op.weight, op.bias)
+    elif isinstance(op, Affine):
+        values = (op.scale, op.offset)
+    elif isinstance(op, Clip):
+        values = (op.lower, op.upper)
+    elif isinstance(op, Leaky):
+        values = (op.slope, op.threshold)
+    elif isinstance(op, Table | Threshold):
+        values = (op.values,)
+    return [const for const in values if const is not None]
+
+
+def _too_wide(const: Const) -> int:
+    codes = const.codes.reshape(-1)
+    kind = Fixed.holding(min(codes), max(codes), 0) if codes.size else const.type
+    return kind.width if kind.width > CONST_BITS else 0
