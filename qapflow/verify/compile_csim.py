@@ -176,7 +176,7 @@ def _judge(done: Finished, action: str, name: str, timeout: float) -> None:
         raise ToolFailed(
             f"{action}: {name} was killed, most likely because memory ran out",
             str(done.log),
-            "compile one unit at a time (--jobs 1) or on a machine with more memory",
+            "compile on a machine with more memory, or raise the reuse factor",
         )
     if done.returncode:
         lines = [s for s in text.splitlines() if re.search(r"\berror\b|undefined reference", s)]

@@ -167,13 +167,13 @@ class _Job:
             raise ToolFailed(
                 f"the C simulation did not finish in {self.timeout:g} s",
                 place,
-                "verify fewer samples (--samples) or raise --timeout",
+                "verify fewer samples (--vectors) or raise --timeout",
             )
         if done.killed:
             raise ToolFailed(
                 "the C simulation was killed, most likely because memory ran out",
                 place,
-                "verify on a machine with more memory, or with --jobs 1",
+                "verify on a machine with more memory",
             )
         if done.returncode:
             cause = f"signal {-done.returncode}" if done.returncode < 0 else "exit code"

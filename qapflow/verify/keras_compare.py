@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qapflow.frontend.model import LayerRecord, Loaded
+from qapflow.frontend.model import LayerRecord
 from qapflow.ir.fixed import Codes, Fixed
 from qapflow.ir.interpret import interpret
 from qapflow.ir.net import Net
@@ -43,7 +43,8 @@ class KerasCheck:
 
 
 def compare_keras(
-    loaded: Loaded,
+    net: Net,
+    records: Sequence[LayerRecord],
     inputs: Mapping[str, Codes],
     model: Path | KerasModel,
     *,
@@ -54,6 +55,7 @@ def compare_keras(
 ) -> KerasCheck:
     """Run Keras on the values of input codes [n, *shape] and compare with the interpreter.
 
+    `records` say which edge of `net` carries the output of which Keras layer, and in what regime.
     `model` is a file (with `weights` if it is a .json) or a Keras model in memory. `expected` are
     the interpreter's outputs where they are known. `labels` [n] or one-hot [n, classes] add
     accuracies.
@@ -62,12 +64,11 @@ def compare_keras(
         ToolMissing: TensorFlow or a package that the model needs is not installed.
         ToolFailed: the Keras process crashed, was killed or ran out of time.
     """
-    net = loaded.net
     run = _Run(net, inputs, model, weights, timeout)
     codes = interpret(net, inputs) if expected is None else expected
     net_values = [net.edge(name).type.decode(codes[name]) for name in net.outputs]
     start = time.monotonic()
-    stripped = _stripped_output(loaded)
+    stripped = _stripped_output(net, records)
     result = run.single(stripped)
     seconds = time.monotonic() - start
     samples = len(net_values[0])
@@ -81,14 +82,14 @@ def compare_keras(
     ]
     accuracy = measure_accuracy(net_values, keras_values, labels)
     base = Comparison(KERAS, INTERPRETER, "not run", samples, seconds=seconds)
-    if not loaded.exact:
-        floats = sum(record.regime != "exact" for record in loaded.records)
+    if any(record.regime != "exact" for record in records):
+        floats = sum(record.regime != "exact" for record in records)
         computes = "layer computes" if floats == 1 else "layers compute"
         note = f"{floats} {computes} in floats: see the distance from Keras instead"
         return KerasCheck(replace(base, note=note), accuracy, result.versions)
     comparison = _judge(
-        loaded,
         run,
+        records,
         base=base,
         net_values=net_values,
         keras_values=keras_values,
@@ -179,8 +180,8 @@ class _Run:
 
 
 def _judge(
-    loaded: Loaded,
     run: _Run,
+    records: Sequence[LayerRecord],
     *,
     base: Comparison,
     net_values: list[Array],
@@ -209,20 +210,20 @@ def _judge(
         return replace(base, note="; ".join(filter(None, [base.note, rounded])))
     some = samples[:TRACED_SAMPLES]
     traced = run.child(some, float64=not double.refused, layers=[])
-    first = first_layer_difference(loaded, run.codes, traced.layers, some)
+    first = first_layer_difference(run.net, records, run.codes, traced.layers, some)
     return replace(base, verdict="different", mismatches=wrong, first=first)
 
 
 def first_layer_difference(
-    loaded: Loaded,
+    net: Net,
+    records: Sequence[LayerRecord],
     inputs: Mapping[str, Codes],
     layers: Mapping[str, Array],
     samples: NDArray[np.intp],
 ) -> Difference | None:
     """Return where the network first leaves Keras, given layer outputs for some samples."""
-    net = loaded.net
     edges = interpret(net, {name: codes[samples] for name, codes in inputs.items()}, keep="all")
-    for record, theirs in _matched(loaded, layers):
+    for record, theirs in _matched(net, records, layers):
         kind, ours = net.edge(record.edge).type, edges[record.edge]
         if theirs.size != ours.size:
             continue
@@ -251,11 +252,13 @@ def first_layer_difference(
     return None
 
 
-def _matched(loaded: Loaded, layers: Mapping[str, Array]) -> Iterator[tuple[LayerRecord, Array]]:
+def _matched(
+    net: Net, records: Sequence[LayerRecord], layers: Mapping[str, Array]
+) -> Iterator[tuple[LayerRecord, Array]]:
     """Yield records with the Keras output of the same layer, inner layers by their last name."""
-    for record in loaded.records:
+    for record in records:
         for name in (record.name, record.name.split("/")[-1]):
-            if name in layers and record.edge in loaded.net.by_name:
+            if name in layers and record.edge in net.by_name:
                 yield record, layers[name]
                 break
 
@@ -268,10 +271,10 @@ def _codes(values: Array, kind: Fixed) -> tuple[Codes, bool]:
     return codes, bool(np.array_equal(codes.astype(np.float64), scaled))
 
 
-def _stripped_output(loaded: Loaded) -> str:
+def _stripped_output(net: Net, records: Sequence[LayerRecord]) -> str:
     """Return the Keras layer whose output the network gives when a final softmax was removed."""
-    stripped = [r for r in loaded.records if r.reason.startswith("stripped")]
-    if not stripped or len(loaded.net.outputs) != 1:
+    stripped = [r for r in records if r.reason.startswith("stripped")]
+    if not stripped or len(net.outputs) != 1:
         return ""
-    kept = [r for r in loaded.records if r.edge == loaded.net.outputs[0] and r not in stripped]
+    kept = [r for r in records if r.edge == net.outputs[0] and r not in stripped]
     return kept[-1].name if kept else ""

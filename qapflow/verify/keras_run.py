@@ -123,10 +123,10 @@ def _run_child(folder: Path, request: dict[str, Any], timeout: float) -> tuple[K
     except OSError as error:
         raise ToolFailed(f"Python cannot be started ({error.strerror})", sys.executable) from error
     if done.timed_out:
-        hint = "verify fewer samples (--samples) or raise --timeout"
+        hint = "verify fewer samples (--vectors) or raise --timeout"
         raise ToolFailed(f"Keras did not finish in {timeout:g} s", at, hint)
     if done.killed:
-        hint = "verify fewer samples (--samples)"
+        hint = "verify fewer samples (--vectors)"
         raise ToolFailed("Keras was killed, most likely because memory ran out", at, hint)
     try:
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
@@ -141,7 +141,7 @@ def _read_result(folder: Path, result: dict[str, Any], at: str) -> KerasResult:
         raise ToolMissing(
             f"the Python package {result['reason']} is not installed, Keras cannot run this model",
             at,
-            "pip install 'qapflow[train]'; or build with --no-keras",
+            "pip install 'qapflow[train]'; or build with --keras no",
         )
     if result["status"] == "refused":
         return KerasResult(refused=result["reason"], versions=result["versions"])

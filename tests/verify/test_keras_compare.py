@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qapflow.frontend.model import LayerRecord, Loaded, ModelSpec
+from qapflow.frontend.model import LayerRecord
 from qapflow.ir.builder import NetBuilder
 from qapflow.ir.fixed import Fixed
 from qapflow.ir.interpret import interpret
@@ -16,19 +16,19 @@ from qapflow.verify.keras_run import KerasResult
 PATH = Path("model.h5")
 
 
-def loaded(**changes):
+RECORDS = (
+    LayerRecord("x", "InputLayer", "x", "exact"),
+    LayerRecord("inner/fc", "QDense", "fc", "exact"),
+    LayerRecord("act", "QActivation", "act", "exact"),
+)
+
+
+def net():
     build = NetBuilder()
     x = build.add_input("x", (4,), Fixed(True, 8, 4))
     weight = Const(np.random.default_rng(0).integers(-8, 8, (4, 3)), Fixed(True, 4, 3))
     fc = build.add("fc", Dense(weight), x)
-    act = build.add("act", Quantize(Fixed(True, 8, 2)), fc)
-    records = (
-        LayerRecord("x", "InputLayer", x, "exact"),
-        LayerRecord("inner/fc", "QDense", fc, "exact"),
-        LayerRecord("act", "QActivation", act, "exact"),
-    )
-    spec = ModelSpec("m", (), ("x",), (("act", 0),), "2.15", "h5", "")
-    return replace(Loaded(build.finish((act,)), records, spec), **changes)
+    return build.finish((build.add("act", Quantize(Fixed(True, 8, 2)), fc),))
 
 
 def codes(count=60):
@@ -59,7 +59,7 @@ class Keras:
 @pytest.fixture
 def keras(monkeypatch):
     def use(**options):
-        fake = Keras(loaded().net, **options)
+        fake = Keras(net(), **options)
         monkeypatch.setattr(module, "run_keras", fake)
         return fake
 
@@ -68,7 +68,7 @@ def keras(monkeypatch):
 
 def test_equal(keras):
     fake = keras()
-    got = compare_keras(loaded(), codes(), PATH)
+    got = compare_keras(net(), RECORDS, codes(), PATH)
     one = got.comparison
     assert (one.left, one.right, one.verdict) == ("Keras", "interpreter", "equal")
     assert (one.samples, one.values, one.mismatches, one.note) == (60, 180, 0, "")
@@ -86,7 +86,7 @@ def wrong_fc(values):
 
 def test_a_difference_is_traced_to_the_first_layer(keras):
     fake = keras(single=wrong_fc)
-    one = compare_keras(loaded(), codes(), PATH).comparison
+    one = compare_keras(net(), RECORDS, codes(), PATH).comparison
     assert (one.verdict, one.mismatches) == ("different", 1)
     assert (one.first.layer, one.first.edge, one.first.sample) == ("inner/fc", "fc", 7)
     assert one.first.cause == (
@@ -103,16 +103,16 @@ def test_rounding_of_keras_needs_the_proof_in_double_precision(keras):
         values["act"][:2] += 0.25
 
     keras(single=rounded, double=lambda values: None)
-    one = compare_keras(loaded(), codes(), PATH).comparison
+    one = compare_keras(net(), RECORDS, codes(), PATH).comparison
     assert (one.verdict, one.mismatches, one.first) == ("equal", 0, None)
     assert one.note == "Keras float32 rounding on 6 of 180 values (equal in float64)"
 
 
 def test_without_the_proof_it_is_a_difference(keras):
     keras(single=wrong_fc, double=wrong_fc)
-    assert compare_keras(loaded(), codes(), PATH).comparison.verdict == "different"
+    assert compare_keras(net(), RECORDS, codes(), PATH).comparison.verdict == "different"
     keras(single=wrong_fc, refused=("", "a copy differs"))
-    one = compare_keras(loaded(), codes(), PATH).comparison
+    one = compare_keras(net(), RECORDS, codes(), PATH).comparison
     assert one.verdict == "different"
     assert one.first.layer == "inner/fc"
 
@@ -123,14 +123,14 @@ def test_values_off_the_grid_and_nan_are_differences(keras):
         values["act"] = np.full_like(values["act"], np.nan)
 
     keras(single=off)
-    one = compare_keras(loaded(), codes(), PATH).comparison
+    one = compare_keras(net(), RECORDS, codes(), PATH).comparison
     assert (one.verdict, one.mismatches) == ("different", 180)
     assert one.first.cause.startswith("the Keras value is not on the grid of s")
 
 
 def test_a_model_keras_cannot_load_is_not_run(keras):
     keras(refused=("Keras 2.21.0 cannot load the file: x", ""))
-    got = compare_keras(loaded(), codes(), PATH)
+    got = compare_keras(net(), RECORDS, codes(), PATH)
     assert got.comparison.verdict == "not run"
     assert got.comparison.note == "Keras 2.21.0 cannot load the file: x"
     assert got.accuracy is None
@@ -138,8 +138,8 @@ def test_a_model_keras_cannot_load_is_not_run(keras):
 
 def test_float_layers_give_a_distance_and_no_verdict(keras):
     keras(single=lambda v: v.update(act=v["act"] + 0.125))
-    records = (*loaded().records[:2], replace(loaded().records[2], regime="chosen"))
-    got = compare_keras(loaded(records=records), codes(), PATH)
+    records = (*RECORDS[:2], replace(RECORDS[2], regime="chosen"))
+    got = compare_keras(net(), records, codes(), PATH)
     assert got.comparison.verdict == "not run"
     assert got.comparison.note.startswith("1 layer computes in floats")
     assert got.accuracy.max_abs_error == 0.125
@@ -152,10 +152,10 @@ def test_a_live_model_is_run_here():
         inputs = ()
 
         def predict(self, x, batch_size, verbose):
-            made = interpret(loaded().net, {"x": (x * 16).astype(np.int64)})["act"]
+            made = interpret(net(), {"x": (x * 16).astype(np.int64)})["act"]
             return Fixed(True, 8, 2).decode(made).astype(np.float32)
 
-    got = compare_keras(loaded(), codes(), Model())
+    got = compare_keras(net(), RECORDS, codes(), Model())
     assert got.comparison.verdict == "equal"
 
 

@@ -101,7 +101,8 @@ x = QActivation(quantized_relu(16, 8), name="act")(x)
 inner = tf_keras.Sequential([L.Dense(3, name="deep", input_shape=(8,))], name="inner")
 x = inner(x)
 model = tf_keras.Model(i, x)
-model.get_layer("fc").set_weights([model.get_layer("fc").get_weights()[0] * 3, np.linspace(-.9, .9, 8)])
+kernel = model.get_layer("fc").get_weights()[0]
+model.get_layer("fc").set_weights([kernel * 3, np.linspace(-.9, .9, 8)])
 model.save(sys.argv[1] + "/m.h5", include_optimizer=False)
 model.use_legacy_config = True  # as QKeras files of this kind are
 open(sys.argv[1] + "/m.json", "w").write(model.to_json())
@@ -118,7 +119,8 @@ KERAS_3 = """
 import os, sys
 os.environ["TF_USE_LEGACY_KERAS"] = "0"
 import keras
-m = keras.Sequential([keras.Input((40,)), keras.layers.Dense(2, name="d"), keras.layers.ReLU(name="r")])
+L = keras.layers
+m = keras.Sequential([keras.Input((40,)), L.Dense(2, name="d"), L.ReLU(name="r")])
 m.save(sys.argv[1] + "/three.keras")
 """
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ def mlp(seed=0, sizes=(6, 8, 4), kind=INPUT):
     rng = np.random.default_rng(seed)
     build = NetBuilder()
     last = build.add_input("x", (sizes[0],), kind)
-    for k, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for k, (a, b) in enumerate(pairwise(sizes)):
         weight = Const(rng.integers(-8, 8, (a, b)), Fixed(True, 4, 3))
         last = build.add(f"fc{k}", Dense(weight), last)
         last = build.add(f"q{k}", Quantize(ACT), last, origin=f"act{k}")
