@@ -83,8 +83,8 @@ def _between(site: Site, low: int, high: int, frac: int) -> Site:
     symmetric = kind.signed and low == kind.lo + 1 and high == kind.hi
     mode = Overflow.SAT_SYM if symmetric else Overflow.SAT
     site = site.add(Quantize(kind, Rounding.RND_CONV, mode))
-    lower = None if symmetric or low == kind.lo else Const(np.int64(low), kind)
-    upper = None if high == kind.hi else Const(np.int64(high), kind)
+    lower = None if symmetric or low == kind.lo else Const(np.array(low), kind)
+    upper = None if high == kind.hi else Const(np.array(high), kind)
     return site if lower is None and upper is None else site.add(Clip(lower, upper))
 
 
@@ -96,12 +96,12 @@ def _rounded(
     Float32 holds the input wherever the result still depends on it, and the straight-through sum
     x + (-x + q) gives q while `start` (largest |x| in it) is below 2**24 steps of q.
     """
-    lo, hi = site.hull()
+    lo, hi = (Fraction(code) for code in site.hull())
     codes = Fraction(2) ** (site.type.frac - frac)
     free = max(min(hi, (high + 1) * codes), -max(lo, (low - 1) * codes))
     reason = ""
     if max(-low, high).bit_length() > FLOAT32_BITS or free > FLOAT32_CODES:
-        reason = "it has more bits than float32, in which Keras computes"
+        reason = "input or output has more bits than float32, in which Keras computes"
     elif start is not None and start * Fraction(2) ** frac >= FLOAT32_CODES:
         reason = "inputs are so large that QKeras's straight-through sum loses the output's bits"
     return _between(site, low, high, frac).done(not reason, reason)

@@ -36,7 +36,7 @@ def emulate(quantizer: Quantizer, x: Any) -> Emulated:
 
 
 def quantized_bits(quantizer: Quantizer, x: F32) -> Emulated:
-    """Fixed point with `bits` bits; one bit with sign is a binary."""
+    """Round to fixed point with `bits` bits; one bit with sign is a binary."""
     unsigned_bits = quantizer["bits"] - int(quantizer["keep_negative"])
     if isinstance(quantizer["alpha"], str):
         return scales.quantized_bits_auto(quantizer, x, unsigned_bits)
@@ -51,7 +51,7 @@ def quantized_bits(quantizer: Quantizer, x: F32) -> Emulated:
 
 
 def quantized_linear(quantizer: Quantizer, x: F32) -> Emulated:
-    """The later form of quantized_bits: clip, then round, on a scale."""
+    """Clip, then round, on a scale: the later form of quantized_bits."""
     keep = int(quantizer["keep_negative"])
     bits = quantizer["bits"]
     is_sign = bits == 1 and bool(keep)
@@ -130,7 +130,7 @@ def _relu_start(quantizer: Quantizer, x: F32, m_i: np.float32, m_f: np.float32) 
 
 
 def quantized_hswish(quantizer: Quantizer, x: F32) -> Emulated:
-    """x * min(relu(x + shift), bound) / bound, then quantized_bits."""
+    """Quantize x * min(relu(x + shift), bound) / bound as quantized_bits does."""
     bound = np.float32(quantizer["relu_upper_bound"])
     shifted = x + np.float32(quantizer["relu_shift"])
     gate = np.where(shifted <= bound, np.maximum(shifted, np.float32(0)), bound)

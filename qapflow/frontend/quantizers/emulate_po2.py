@@ -30,7 +30,7 @@ def quantized_po2(quantizer: Quantizer, x: F32) -> Emulated:
 
 
 def quantized_relu_po2(quantizer: Quantizer, x: F32) -> Emulated:
-    """A power of two for positive values, the smallest one (or the slope's branch) below."""
+    """Powers of two for positive values, the smallest one (or the slope's branch) below."""
     slope = np.float32(quantizer["negative_slope"])
     exponents = _exponents(quantizer, quantizer["bits"] - _sign_of_exponent(quantizer))
     zero = np.float32(0)

@@ -42,7 +42,7 @@ def single(value: Any) -> F32:
 
 
 def through(x: F32, result: F32) -> F32:
-    """x + stop_gradient(-x + result), the straight-through estimator of QKeras."""
+    """Return x + stop_gradient(-x + result), the straight-through estimator of QKeras."""
     with np.errstate(all="ignore"):
         return np.asarray(x + (-x + result), np.float32)
 
@@ -80,7 +80,7 @@ def round_doubtful(value: NDArray[np.float64], error: NDArray[np.float64]) -> tu
 
 def log2_error(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Bound on the error of float32 log(x) / log(2)."""
-    return (np.abs(np.log2(x)) * LOG_ULPS * ULP + 2.0**-126).astype(np.float64)
+    return np.asarray(np.abs(np.log2(x)) * LOG_ULPS * ULP + 2.0**-126, np.float64)
 
 
 def round_log2(x: F32, relative: float = 0.0) -> tuple[F32, Mask]:

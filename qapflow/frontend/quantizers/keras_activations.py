@@ -50,7 +50,7 @@ def add_keras_activation(
         return add_relu(site, name, params, float_bits)
     if name == "softmax":
         return add_softmax(site, float_bits)
-    if name == "hard_sigmoid" and keras_version.split(".")[0] == "3":
+    if name == "hard_sigmoid" and keras_version.startswith("3"):
         name = "hard_sigmoid_3"
     if name in BOUNDED:
         return _report(site, name, tabulate(site, BOUNDED[name], float_bits - 2))

@@ -190,12 +190,13 @@ def _check(quantizer: Quantizer) -> None:
         raise UnsupportedQuantizer(
             "bernoulli draws random numbers at inference too", "use binary or stochastic_binary"
         )
-    if kind in ("ternary", "stochastic_ternary") and isinstance(params["threshold"], str):
-        raise UnsupportedQuantizer(f"{kind}: threshold={params['threshold']!r} is no number")
-    if kind in ("ternary", "stochastic_ternary") and isinstance(alpha, str):
-        if params["threshold"] is not None:
-            raise UnsupportedQuantizer(
-                f"{kind}: a threshold and alpha={alpha!r} exclude each other"
-            )
+    _check_threshold(kind, params.get("threshold"), alpha)
     if params.get("log2_rounding", "rnd") not in ("rnd", "floor"):
         raise UnsupportedQuantizer(f"{kind}: log2_rounding={params['log2_rounding']!r} is unknown")
+
+
+def _check_threshold(kind: str, threshold: object, alpha: object) -> None:
+    if isinstance(threshold, str):
+        raise UnsupportedQuantizer(f"{kind}: threshold={threshold!r} is no number")
+    if threshold is not None and isinstance(alpha, str):
+        raise UnsupportedQuantizer(f"{kind}: a threshold and alpha={alpha!r} exclude each other")

@@ -19,7 +19,7 @@ from qapflow.ir.ops import Affine, Clip, Const, Leaky, Merge
 FLOAT32_BITS = 24
 NARROW_BITS = 16
 
-ZERO = Const(np.int64(0), Fixed(False, 1, 0))
+ZERO = Const(np.array(0), Fixed(False, 1, 0))
 
 
 def add_relu(site: Site, name: str, params: Mapping[str, Any], float_bits: int) -> Activated:
@@ -77,7 +77,7 @@ def _short(value: NDArray[np.float64], bits: int) -> tuple[Const, float]:
 
 
 def _positive(site: Site, threshold: float, ceiling: float | None, bits: int) -> tuple[Site, float]:
-    """x > threshold ? x : 0, then clipped to [0, max_value] if there is one."""
+    """Keep x above the threshold, else 0; clip to [0, max_value] if there is one."""
     lost = 0.0
     upper = None
     if ceiling is not None:
@@ -86,7 +86,7 @@ def _positive(site: Site, threshold: float, ceiling: float | None, bits: int) ->
         return site.add(Clip(ZERO, upper)), lost
     # the first code above the threshold: Keras compares strictly
     code = (Fraction(float(np.float32(threshold))) / site.type.lsb).__floor__() + 1
-    first = Const(np.int64(code), Fixed.holding(min(code, 0), max(code, 0), site.type.frac))
+    first = Const(np.array(code), Fixed.holding(min(code, 0), max(code, 0), site.type.frac))
     out = site.add(Leaky(ZERO, first))
     return (out if upper is None else out.add(Clip(ZERO, upper))), lost
 
@@ -96,6 +96,6 @@ def _with_branch(site: Site, positive: Site, threshold: float, slope: Const) -> 
     bound = Const.exact(float(np.float32(threshold)))
     below = replace(site, name=f"{site.name}_below").add(Clip(None, bound))
     if threshold:
-        one = Const(np.int64(1), Fixed(False, 1, 0))
+        one = Const(np.array(1), Fixed(False, 1, 0))
         below = below.add(Affine(one, Const.exact(-float(np.float32(threshold)))))
     return positive.add(Merge("add"), below.add(Affine(slope)))

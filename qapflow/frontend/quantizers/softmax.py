@@ -60,7 +60,7 @@ def _exponentials(shifted: Site, exp_frac: int) -> Site:
     rest = d.add(Merge("sub"), whole, suffix="rest")
     # the subtraction is proved to lie in [0, 1) only after this cast
     rest = rest.add(Quantize(Fixed(False, frac, frac), Rounding.TRN, Overflow.SAT), suffix="rest")
-    coarse = _table(whole, lambda v: np.exp(v), COARSE_FRAC, "coarse")
+    coarse = _table(whole, np.exp, COARSE_FRAC, "coarse")
     fine = _table(rest, np.exp, FACTOR_FRAC, "fine")
     product = coarse.add(Merge("mul"), fine, suffix="exp")
     kind = Fixed(False, exp_frac + 1, exp_frac)

@@ -201,7 +201,7 @@ def make(kind: str, params: Mapping[str, Any], text: str = "", note: str = "") -
 
 def _write(kind: str, params: Mapping[str, Any]) -> str:
     defaults = KINDS.get(kind, {})
-    parts = []
+    parts: list[str] = []
     for name, value in params.items():
         positional = name in ("bits", "integer") and len(parts) == ("bits", "integer").index(name)
         if positional:

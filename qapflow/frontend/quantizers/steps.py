@@ -92,7 +92,7 @@ def _bisect(at: Callable[[Codes64], Emulated], lo: int, hi: int, breaks: Sequenc
     order = np.argsort(right[real])
     thresholds, values = right[real][order], after.values[real][order]
     first = at(np.array([lo], np.int64)).values
-    doubt = int(np.count_nonzero((before.doubt | after.doubt)))
+    doubt = int(np.count_nonzero(before.doubt | after.doubt))
     return Steps(lo, hi, thresholds, np.concatenate([first, values]), doubt)
 
 

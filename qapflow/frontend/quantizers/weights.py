@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +29,11 @@ NARROW_BITS = 16  # float weights on a grid this narrow were put there
 
 @dataclass(frozen=True, eq=False)
 class QuantizedWeights:
-    """Weights as integers. `exact` tells whether they are those of QKeras on every machine and
-    lie on a fixed-point grid; if not, `reason` says why and `const` holds the nearest thing.
+    """Weights as integers.
+
+    `exact` tells whether they are those of QKeras on every machine and lie on a fixed-point grid;
+    if not, `reason` says why and `const` holds the nearest thing. `quantizer` is the one really
+    used (with the alpha that QKeras gives a kernel).
     """
 
     const: Const
@@ -39,7 +43,7 @@ class QuantizedWeights:
 
 
 def quantize_weights(
-    quantizer: Quantizer | None, weights: NDArray[np.floating], role: str = "kernel"
+    quantizer: Quantizer | None, weights: NDArray[np.floating[Any]], role: str = "kernel"
 ) -> QuantizedWeights:
     """Apply a quantizer to a weight array of any shape, on the coarsest grid that holds it.
 
