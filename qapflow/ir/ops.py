@@ -12,11 +12,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from qapflow.ir.fixed import Codes, Fixed, Overflow, Rounding, shrink
+from qapflow.errors import UsageError
+from qapflow.ir.fixed import INT64_BITS, Codes, Fixed, Overflow, Rounding, shrink
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,18 +34,29 @@ class Const:
         object.__setattr__(self, "codes", codes)
 
     @classmethod
-    def exact(cls, values: np.ndarray[tuple[int, ...], np.dtype[np.floating]] | float) -> Const:
-        """Hold finite floats exactly, on the coarsest grid that has them all."""
+    def exact(
+        cls, values: np.ndarray[tuple[int, ...], np.dtype[np.floating[Any]]] | float
+    ) -> Const:
+        """Hold finite floats exactly, on the coarsest grid that has them all.
+
+        Raises:
+            UsageError: a value is NaN or infinite.
+        """
         array = np.asarray(values, np.float64)
-        flat = [Fraction(v) for v in array.ravel().tolist()]
-        nonzero = [v for v in flat if v]
-        if not nonzero:
+        if not np.isfinite(array).all():
+            raise UsageError("constants cannot hold NaN or infinity")
+        mantissa, exponent = np.frexp(array)
+        whole = np.ldexp(mantissa, 53).astype(np.int64)  # array = whole * 2**(exponent - 53)
+        if not whole.any():
             return cls(np.zeros(array.shape, np.int64), Fixed(False, 1, 0))
-        frac = max(_grid(v) for v in nonzero)
-        codes = np.empty(len(flat), object)
-        codes[:] = [int(v * Fraction(2) ** frac) for v in flat]
-        kind = Fixed.holding(min(codes), max(codes), frac)
-        return cls(codes.reshape(array.shape), kind)
+        lowest_bit = np.frexp((whole & -whole).astype(np.float64))[1] - 1
+        frac = int((53 - exponent - lowest_bit)[whole != 0].max())
+        if int(exponent[whole != 0].max()) + frac <= INT64_BITS:
+            codes: Codes = np.ldexp(array, frac).astype(np.int64)
+        else:
+            codes = np.empty(array.shape, object)
+            codes.ravel()[:] = [int(Fraction(v) * Fraction(2) ** frac) for v in array.ravel()]
+        return cls(codes, Fixed.holding(int(codes.min()), int(codes.max()), frac))
 
     @property
     def digest(self) -> str:
@@ -59,14 +71,6 @@ class Const:
 
     def __hash__(self) -> int:
         return hash(self.digest)
-
-
-def _grid(value: Fraction) -> int:
-    """Exponent of the coarsest grid 2**-frac that has this dyadic value (may be negative)."""
-    if value.denominator > 1:
-        return value.denominator.bit_length() - 1
-    number = abs(value.numerator)
-    return 1 - (number & -number).bit_length()
 
 
 @dataclass(frozen=True)

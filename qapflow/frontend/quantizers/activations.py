@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qapflow.frontend.quantizers.emulate import emulate
+from qapflow.frontend.quantizers.float32 import F32, Emulated
 from qapflow.frontend.quantizers.site import Activated, Site
 from qapflow.frontend.quantizers.spec import KERAS_ACTIVATIONS, Quantizer, UnsupportedQuantizer
 from qapflow.frontend.quantizers.steps import FLOAT32_CODES, add_steps
@@ -28,8 +29,12 @@ def add_activation(
     edge: str,
     name: str = "",
     origin: str = "",
+    *,
+    float_bits: int = 18,
 ) -> Activated:
     """Add the operations that compute `quantizer` on `edge`.
+
+    `float_bits` is the width of types chosen for functions that QKeras leaves in floats.
 
     Raises:
         UnsupportedQuantizer: the scale would depend on the batch, or the input is too wide.
@@ -40,7 +45,13 @@ def add_activation(
         from qapflow.frontend.quantizers.keras_activations import add_keras_activation
 
         return add_keras_activation(
-            builder, quantizer.kind, quantizer.params, edge, name or quantizer.kind, origin
+            builder,
+            quantizer.kind,
+            quantizer.params,
+            edge,
+            name or quantizer.kind,
+            origin,
+            float_bits=float_bits,
         )
     alpha = quantizer.params.get("alpha")
     if isinstance(alpha, str):
@@ -50,6 +61,8 @@ def add_activation(
         )
     site = Site(builder, edge, name or quantizer.kind, origin)
     plain = quantizer if "alpha" not in quantizer.params else quantizer.replace(alpha=1.0)
+    if quantizer.kind == "quantized_ulaw":
+        return replace(_ulaw(site, quantizer, float_bits), note=quantizer.note)
     recipe = RECIPES.get(quantizer.kind, _steps)
     activated = replace(recipe(site, plain), note=quantizer.note)
     if alpha is None or np.all(np.asarray(alpha) == 1):
@@ -75,6 +88,19 @@ def _steps(site: Site, quantizer: Quantizer) -> Activated:
     if quantizer.kind == "quantized_hswish":
         breaks = (-float(quantizer["relu_shift"]), -float(quantizer["relu_shift"]) / 2)
     return add_steps(site, lambda x: emulate(quantizer, x), breaks)
+
+
+def _ulaw(site: Site, quantizer: Quantizer, float_bits: int) -> Activated:
+    """Add steps whose heights are logarithms, rounded to `float_bits` bits."""
+    frac = float_bits - 1 - int(quantizer["integer"])
+
+    def rounded(x: F32) -> Emulated:
+        values = emulate(quantizer, x).values.astype(np.float64)
+        return Emulated.sure(np.ldexp(np.rint(np.ldexp(values, frac)), -frac))
+
+    activated = add_steps(site, rounded)
+    reason = f"{quantizer} gives logarithms, rounded to the grid 2**{-frac}"
+    return replace(activated, exact=False, reason=reason)
 
 
 def _between(site: Site, low: int, high: int, frac: int) -> Site:

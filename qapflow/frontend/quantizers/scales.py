@@ -50,8 +50,11 @@ def least_squares(
         count = int(np.prod([x.shape[a] for a in axes]))
         products = (x * q).astype(np.float64)
         qx = np.mean(products, axis=axes, keepdims=True)
-        qq = np.mean((q * q).astype(np.float64), axis=axes, keepdims=True)
-        relative += 2 * count * ULP
+        squares = (q * q).astype(np.float64)
+        qq = np.mean(squares, axis=axes, keepdims=True)
+        # whole numbers below 2**24 sum exactly; anything else loses up to half an ULP a term
+        whole = bool(np.all(np.rint(squares) == squares)) and float(qq.max()) * count < 2**24
+        relative += count * ULP * (0.5 if whole else 1.0)
     else:
         qx, qq = (x * q).astype(np.float64), (q * q).astype(np.float64)
     scale = single(qx / (qq + float(EPSILON)))

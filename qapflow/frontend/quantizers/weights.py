@@ -101,5 +101,6 @@ def _judge(const: Const, doubt: NDArray[np.bool_], quantizer: Quantizer) -> tupl
     if quantizer.kind.endswith("po2") or alpha == "auto_po2":
         return True, ""
     if const.type.width > FLOAT_BITS and quantizer.params.get("bits", 1) <= FLOAT_BITS:
-        return False, f"alpha={alpha} is no power of two"
+        why = "" if alpha is None else f": alpha={alpha} is no power of two"
+        return False, f"{quantizer} gives values of {const.type.width} bits{why}"
     return True, ""
