@@ -174,8 +174,8 @@ def _includes(program: Program, texts: Iterable[Mapping[str, Any]]) -> list[str]
     """Headers in use: the stream forms only where there are streams, never the sparse forms."""
     names = {name for text in texts for name in text["includes"]}
     names = {n for n in names if "_compressed" not in n}
-    if not program.stream:
-        names = {n for n in names if "_stream" not in n}
+    if not program.stream:  # hls4ml's convolutions need their stream headers even for arrays
+        names = {n for n in names if "_stream" not in n or "conv" in n}
     return [CODE_HEADER, *sorted(names - {CODE_HEADER})]
 
 

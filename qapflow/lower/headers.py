@@ -15,6 +15,14 @@ from qapflow.resources import templates_dir
 _INCLUDE = re.compile(r'^\s*#include\s+"(?:nnet_utils/)?((?:nnet|qapflow)_\w+\.h)"', re.MULTILINE)
 _MARK = "// hls4ml insert code"
 
+# hls4ml 1.3 gives two headers the same include guard, so the second one of them is skipped.
+AMENDED = {
+    "nnet_sepconv1d_latency.h": (
+        "NNET_SEPARABLE_CONV2D_LATENCY_H_",
+        "NNET_SEPARABLE_CONV1D_LATENCY_H_",
+    )
+}
+
 
 def kernel_headers(names: Iterable[str], backend: str, generated: str) -> tuple[Files, list[str]]:
     """Return `firmware/nnet_utils/` with all that `names` include, and which came from hls4ml."""
@@ -25,6 +33,8 @@ def kernel_headers(names: Iterable[str], backend: str, generated: str) -> tuple[
         if name in found:
             continue
         text = sources[name].read_text(encoding="utf-8")
+        if name in AMENDED:
+            text = text.replace(*AMENDED[name])
         if name == "nnet_code_gen.h":
             text = text.replace(_MARK, f"{_MARK}\n{generated}")
         found[name] = text
