@@ -88,7 +88,7 @@ def main() -> int:
         count = str(options.samples)
         run([python, "-W", "ignore", "-c", MODEL, str(model), str(samples), count], folder)
         build = [python, "-m", "qapflow", "build", str(model), "--board", "xcvu9p", "--vectors"]
-        build += [count, "--io-type", options.io, "-o", str(folder / "ours")]
+        build += [count, "--io", options.io, "-o", str(folder / "ours")]
         theirs = [python, "-W", "ignore", "-c", HLS4ML, str(model), str(samples)]
         theirs += [str(folder / "theirs"), options.io]
         commands = {

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qapflow.errors import UsageError
 from qapflow.ir.fixed import Codes, shrink
 from qapflow.ir.interpret import interpret
 from qapflow.ir.net import Net, Node
-from qapflow.ir.ops import Quantize
+from qapflow.ir.ops import Quantize, Table, Threshold
 from qapflow.verify.coverage import chunks, tie_mask, will_saturate
 
 POOL = 2048  # random samples searched for ties and saturations
@@ -150,7 +151,7 @@ def _corners(flat: Flat) -> tuple[Codes, list[str]]:
 def _directed(flat: Flat, rng: np.random.Generator, room: int) -> tuple[Codes, list[str]]:
     """Return at most `room` samples that were searched for, shared out among the quantizers."""
     quantizers = [node for node in flat.net.nodes if isinstance(node.op, Quantize)]
-    groups = [*_extremes(flat, quantizers, rng), *_selected(flat, quantizers, rng, room)]
+    groups = [*_extremes(flat, rng), *_selected(flat, quantizers, rng, room)]
     rows: list[Codes] = []
     tags: list[str] = []
     depth = max((len(group) for _, group in groups), default=0)
@@ -163,14 +164,12 @@ def _directed(flat: Flat, rng: np.random.Generator, room: int) -> tuple[Codes, l
     return (np.stack(rows) if rows else empty), tags
 
 
-def _extremes(
-    flat: Flat, quantizers: list[Node], rng: np.random.Generator
-) -> list[tuple[str, Codes]]:
-    """Drive elements of each quantizer's input to both ends.
+def _extremes(flat: Flat, rng: np.random.Generator) -> list[tuple[str, Codes]]:
+    """Drive elements of each sum that is quantized, looked up or given out to both ends.
 
     The influence of every input element is measured by moving it alone; a sample with each input
     at the end its influence points to is extreme exactly where the network is linear up to that
-    quantizer (every first layer) and a good guess beyond.
+    sum (every first layer) and a good guess beyond.
     """
     columns = np.arange(flat.size)
     if flat.size > PROBED_COLUMNS:
@@ -178,25 +177,39 @@ def _extremes(
     base = np.zeros(flat.size, flat.dtype)
     rows = np.repeat(base[None], len(columns) + 1, axis=0)
     rows[np.arange(len(columns)) + 1, columns] = flat.high[columns]
-    wanted = {
-        node.name: np.sort(rng.permutation(prod(node.out.shape))[:PROBED_ELEMENTS])
-        for node in quantizers
-    }
-    seen: dict[str, list[Codes]] = {name: [] for name in wanted}
+    sums = _sums(flat.net)
+    wanted = {edge: _elements(flat.net.edge(edge).shape, rng) for edge in sums}
+    seen: dict[str, list[Codes]] = {edge: [] for edge in sums}
     for _, edges in _run(flat, rows):
-        for node in quantizers:
-            codes = edges[node.inputs[0]]
-            seen[node.name].append(codes.reshape(len(codes), -1)[:, wanted[node.name]])
+        for edge, elements in wanted.items():
+            seen[edge].append(edges[edge].reshape(len(edges[edge]), -1)[:, elements])
     groups = []
-    for node in quantizers:
-        pre = np.concatenate(seen[node.name])
+    for edge, origin in sums.items():
+        pre = np.concatenate(seen[edge])
         influence = np.zeros((pre.shape[1], flat.size), np.int8)
         influence[:, columns] = np.sign(pre[1:] - pre[0]).astype(np.int8).T
         top = np.where(influence > 0, flat.high, np.where(influence < 0, flat.low, base))
         bottom = np.where(influence > 0, flat.low, np.where(influence < 0, flat.high, base))
-        groups.append((f"largest sums of {node.origin}", top))
-        groups.append((f"smallest sums of {node.origin}", bottom))
+        groups.append((f"largest sums of {origin}", top))
+        groups.append((f"smallest sums of {origin}", bottom))
     return groups
+
+
+def _sums(net: Net) -> dict[str, str]:
+    """Return edges that are quantized, looked up or given out, with the layer they belong to."""
+    steps = [node for node in net.nodes if isinstance(node.op, Quantize | Table | Threshold)]
+    found = {node.inputs[0]: node.origin for node in steps}
+    ends = set(net.outputs) - {node.name for node in steps} - found.keys()
+    found |= {node.name: node.origin for node in net.nodes if node.name in ends}
+    inputs = {node.name for node in net.inputs}
+    return {edge: origin for edge, origin in found.items() if edge not in inputs}
+
+
+def _elements(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.intp]:
+    """Return flat places of some channels in the middle of the other axes, away from padding."""
+    places = np.arange(prod(shape)).reshape(shape)
+    middle = places[tuple(n // 2 for n in shape[:-1])].reshape(-1)
+    return np.sort(rng.permutation(middle)[:PROBED_ELEMENTS])
 
 
 def _selected(
@@ -215,7 +228,8 @@ def _selected(
                 ("rounding ties", tie_mask(node.op, codes, frac)),
                 ("saturation", will_saturate(node.op, codes, frac)),
             ):
-                scores.setdefault((kind, node.name), []).append(mask.sum(axis=1))
+                score = mask.reshape(len(mask), -1).sum(axis=1)
+                scores.setdefault((kind, node.name), []).append(score)
     groups = []
     for (kind, name), parts in scores.items():
         score = np.concatenate(parts)

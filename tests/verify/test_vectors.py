@@ -7,7 +7,7 @@ from qapflow.errors import UsageError
 from qapflow.ir.builder import NetBuilder
 from qapflow.ir.fixed import Fixed, Overflow, Rounding
 from qapflow.ir.interpret import interpret
-from qapflow.ir.ops import Clip, Const, Dense, Merge, Quantize
+from qapflow.ir.ops import Clip, Const, Conv, Dense, Merge, Quantize, Reshape
 from qapflow.verify.coverage import coverage, measure, tie_mask, will_saturate
 from qapflow.verify.vectors import make_vectors
 
@@ -82,6 +82,26 @@ def test_searched_samples_do_what_their_tag_says():
     for k, tag in enumerate(got.tags):
         assert ties[k] or tag != "rounding ties of act1"
         assert over[k] or tag != "saturation of act1"
+
+
+def test_images_are_searched_like_vectors():
+    rng = np.random.default_rng(0)
+    build = NetBuilder()
+    x = build.add_input("x", (6, 6, 1), Fixed(True, 6, 3))
+    weight = Const(rng.integers(-8, 8, (3, 3, 1, 4)), Fixed(True, 4, 3))
+    x = build.add("conv", Conv(weight, None, (1, 1), ((1, 1), (1, 1)), (1, 1)), x)
+    x = build.add("q", Quantize(ACT), x)
+    x = build.add("flat", Reshape((144,)), x)
+    weight = Const(rng.integers(-8, 8, (144, 3)), Fixed(True, 4, 3))
+    net = build.finish((build.add("fc", Dense(weight), x),))
+    got = make_vectors(net, 400)
+    assert {"rounding ties of q", "saturation of q", "largest sums of fc"} <= set(got.tags)
+    (row,) = coverage(net, got.codes)
+    assert row.values == 400 * 144
+    assert min(row.minimum, row.maximum, row.ties, row.saturated) > 0
+    sums = interpret(net, got.codes, keep="all")["conv"]
+    exact = np.abs(net.by_name["conv"].op.weight.codes).sum(axis=(0, 1, 2)) * 31
+    assert sums.max() >= exact.max() - 31  # the lower end is one code further
 
 
 def test_the_users_samples_come_last():
