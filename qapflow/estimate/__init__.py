@@ -59,7 +59,7 @@ def _estimate_node(net: Net, node: Node, plan: Plan, target: Target) -> dict[str
         cost = _matrix_cost(node, kernel, choice, plan, target)
     kind = cost.kind if plan.io_type == "io_parallel" else f"{cost.kind}, io_stream"
     kind = f"convolution, {kind}" if isinstance(node.op, Conv) else kind
-    figures = _cycle_figures(cycles, kind, tool)
+    figures = _cycle_figures(cycles, kind, tool, exact=kernel is None)
     extra = _wrapping_cost(node, sources, plan)
     for name, amount in cost.amounts.items():
         spread = spread_of(kind, name, tool)
@@ -95,11 +95,11 @@ def _wrapping_cost(node: Node, sources: tuple[Edge, ...], plan: Plan) -> list[Co
     return extra
 
 
-def _cycle_figures(cycles: Cycles, kind: str, tool: str) -> dict[str, Figure]:
+def _cycle_figures(cycles: Cycles, kind: str, tool: str, exact: bool) -> dict[str, Figure]:
+    """Return latency and interval; `exact`: a pipelined node takes a word each cycle."""
     cycle, slack = "cycles", spread_of(kind, "latency_cycles", tool)
+    pace = EXACT if exact and cycles.interval == 1 else spread_of(kind, "ii_cycles", tool)
     return {
         "latency_cycles": make_figure(cycles.latency, cycle, slack, margin=1),
-        "ii_cycles": make_figure(
-            max(cycles.interval, 1), cycle, spread_of(kind, "ii_cycles", tool)
-        ),
+        "ii_cycles": make_figure(max(cycles.interval, 1), cycle, pace),
     }

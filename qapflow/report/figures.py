@@ -64,6 +64,7 @@ class LayerReport:
     nonzero_weights: int
     can_overflow: str  # "" or "saturates", "wraps": only ever by the model's own quantizer
     figures: Mapping[str, Figure] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()  # the edges it reads
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,173 @@
+"""Gather what a build found out into one `Report`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from qapflow import __version__
+from qapflow.estimate import estimate, is_hardware, total
+from qapflow.frontend.model import LayerRecord
+from qapflow.ir.interval import Interval, bound_net
+from qapflow.ir.net import Edge, Net, Node
+from qapflow.ir.ops import Affine, Conv, Dense
+from qapflow.plan import Plan
+from qapflow.report.budgets import check_budgets
+from qapflow.report.figures import (
+    Accuracy,
+    Comparison,
+    Figure,
+    LayerReport,
+    Report,
+    ToolRun,
+)
+from qapflow.report.headroom import judge_fit
+from qapflow.report.ledger import make_ledger
+from qapflow.report.overflow import overflow_of, state_overflow
+from qapflow.settings import Budgets
+from qapflow.target import Target
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was measured on a build, all optional.
+
+    `observed` are ranges of values by edge on the verification vectors; `totals` are figures of
+    whole designs from tools, `layer_figures` those of nodes, which replace estimates.
+    """
+
+    comparisons: tuple[Comparison, ...] = ()
+    accuracy: Accuracy | None = None
+    observed: Mapping[str, Range] = field(default_factory=dict)
+    tools: tuple[ToolRun, ...] = ()
+    totals: tuple[tuple[str, Figure], ...] = ()
+    layer_figures: Mapping[str, Mapping[str, Figure]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def assemble(
+    net: Net,
+    plan: Plan,
+    target: Target,
+    records: Sequence[LayerRecord],
+    *,
+    model: str,
+    model_digest: str,
+    findings: Findings | None = None,
+    budgets: Budgets | None = None,
+) -> Report:
+    """Return the report of a build: estimates, ledger, headroom, budgets, and the findings."""
+    found = findings or Findings()
+    intervals = bound_net(net)
+    figures = estimate(net, plan, target)
+    totals = (*total(net, plan, figures), *found.totals)
+    layers = tuple(
+        _layer(net, node, plan, intervals, records, found, figures[node.name])
+        for node in net.nodes
+        if is_hardware(node)
+    )
+    fits, headroom = judge_fit(target, totals)
+    return Report(
+        model=model,
+        model_digest=model_digest,
+        net_digest=net.digest,
+        qapflow_version=__version__,
+        target=target,
+        clock_ns=plan.clock_ns,
+        backend=plan.backend,
+        io_type=plan.io_type,
+        regime="exact" if all(r.regime == "exact" for r in records) else "chosen",
+        layers=layers,
+        totals=totals,
+        fits=fits,
+        headroom=headroom,
+        ledger=make_ledger(net, plan, records),
+        comparisons=found.comparisons,
+        accuracy=found.accuracy,
+        budgets=check_budgets(
+            budgets or Budgets(),
+            totals=totals,
+            layers=layers,
+            comparisons=found.comparisons,
+            target=target,
+            clock_ns=plan.clock_ns,
+        ),
+        tools=found.tools,
+        overflow_statement=state_overflow(net, intervals),
+        notes=_notes(plan, target, found.notes),
+    )
+
+
+def observe(net: Net, codes: Mapping[str, object]) -> dict[str, Range]:
+    """Return the range of real values of each edge among codes [n, *shape] (empty: left out)."""
+    ranges = {}
+    for name, array in codes.items():
+        samples = np.asarray(array)
+        if samples.size:
+            ends = (int(samples.min()), int(samples.max()))
+            ranges[name] = _values(net.edge(name), *ends)
+    return ranges
+
+
+def _notes(plan: Plan, target: Target, notes: tuple[str, ...]) -> tuple[str, ...]:
+    unverified = f"the totals of {target.name} are not verified by a tool's report: {target.source}"
+    own = () if target.verified else (unverified,)
+    return tuple(dict.fromkeys((*own, *plan.notes, *notes)))
+
+
+def _layer(
+    net: Net,
+    node: Node,
+    plan: Plan,
+    intervals: Mapping[str, Interval],
+    records: Sequence[LayerRecord],
+    found: Findings,
+    figures: Mapping[str, Figure],
+) -> LayerReport:
+    record = next((r for r in records if r.name == node.origin), None)
+    sources = [net.edge(name) for name in node.inputs]
+    choice = plan.choices.get(node.name)
+    op = node.op
+    constant = op.weight if isinstance(op, Dense | Conv) else None
+    if isinstance(op, Affine):
+        constant = op.scale
+    weights = constant.codes if constant else np.zeros(0, np.int64)
+    return LayerReport(
+        name=node.name,
+        op=type(op).__name__,
+        origin=node.origin,
+        class_name=record.class_name if record else "",
+        regime=record.regime if record else "exact",
+        reason=record.reason if record else "",
+        input_shapes=tuple(edge.shape for edge in sources),
+        output_shape=node.out.shape,
+        input_types=tuple(str(edge.type) for edge in sources),
+        output_type=str(node.out.type),
+        weight_type=str(constant.type) if constant else "",
+        strategy=choice.strategy if choice else "",
+        reuse_factor=choice.reuse_factor if choice else None,
+        value_range=_values(node.out, intervals[node.name].low, intervals[node.name].high),
+        observed_range=found.observed.get(node.name),
+        weight_range=_weight_range(node, constant.type.frac) if constant else None,
+        weights=int(weights.size),
+        nonzero_weights=int(np.count_nonzero(weights)),
+        can_overflow=overflow_of(net, node, intervals),
+        figures={**figures, **found.layer_figures.get(node.name, {})},
+        inputs=node.inputs,
+    )
+
+
+def _values(edge: Edge, low: int, high: int) -> Range:
+    return math.ldexp(low, -edge.type.frac), math.ldexp(high, -edge.type.frac)
+
+
+def _weight_range(node: Node, frac: int) -> Range:
+    op = node.op
+    assert isinstance(op, Dense | Conv | Affine)
+    codes = op.scale.codes if isinstance(op, Affine) else op.weight.codes
+    return math.ldexp(int(codes.min()), -frac), math.ldexp(int(codes.max()), -frac)

@@ -1,0 +1,242 @@
+"""The report as text, at most 100 columns wide, with colours if asked."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from qapflow.report import words
+from qapflow.report.figures import Figure, LayerReport, Report
+from qapflow.report.headroom import best_figures
+from qapflow.report.words import printable
+
+STYLES = {"passed": "bold green", "failed": "bold red", "unverified": "bold yellow"}
+SHORT_TITLES = {**words.UNITS, "latency_cycles": "cycles", "ii_cycles": "II"}
+MARKS = {"equal": "equal", "different": "DIFFERENT", "not run": "not run"}
+
+
+def render_text(report: Report, *, color: bool = False, width: int = 100) -> str:
+    """Return the report as text; the same report gives the same text."""
+    stream = io.StringIO()
+    console = Console(
+        file=stream,
+        width=width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        no_color=not color,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        legacy_windows=False,
+        _environ={},
+    )
+    for part in _sections(report):
+        console.print(part)
+    return "\n".join(line.rstrip() for line in stream.getvalue().split("\n"))
+
+
+def _sections(report: Report) -> Iterable[RenderableType]:
+    yield _head(report)
+    yield from _section("Performance", _performance(report))
+    yield from _section("Resources", _resources(report), _say(report.headroom))
+    yield from _section("Layers", _layers(report.layers))
+    yield from _section("Cost by layer", _costs(report))
+    yield from _section("Pruning ledger", _ledger(report))
+    yield from _section("Verification", _verification(report), _say(report.overflow_statement))
+    yield from _section("Budgets", _budgets(report))
+    yield from _section("Tools", _tools(report))
+    yield from _section("Notes", *(_say(f"- {note}") for note in _all_notes(report)))
+
+
+def _section(title: str, *parts: RenderableType | None) -> Iterable[RenderableType]:
+    present = [part for part in parts if part is not None]
+    if present:
+        yield Text(f"\n{title}", style="bold")
+        yield Padding(Group(*present), (0, 0, 0, 2))
+
+
+def _say(text: str) -> Text | None:
+    return Text(printable(text)) if text else None
+
+
+def _table(*columns: tuple[str, str]) -> Table:
+    """Return a table; a column is (title, alignment), "left!" may wrap."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, header_style="dim")
+    for title, align in columns:
+        wraps = align.endswith("!")
+        justify = "right" if align == "right" else "left"
+        table.add_column(
+            title,
+            justify=justify,  # type: ignore[arg-type]
+            no_wrap=not wraps,
+            overflow="fold" if wraps else "ellipsis",
+        )
+    return table
+
+
+def _add(table: Table, cells: Sequence[str]) -> None:
+    table.add_row(*(Text(printable(cell)) for cell in cells))
+
+
+def _head(report: Report) -> RenderableType:
+    verdict = words.judge(report)
+    where = f"{report.target.name} ({report.target.part}), {report.clock_ns:g} ns clock"
+    how = f"{report.backend}, {report.io_type}, qapflow {report.qapflow_version}"
+    indent = len(verdict.state) + 2
+    headline = f"{verdict.state.upper()}  {printable(verdict.headline)}"
+    return Group(
+        Text(f"{printable(report.model)} on {where}", style="bold"),
+        Text(how, style="dim"),
+        Text(),
+        Text(headline, style=STYLES[verdict.state]),
+        Padding(Text(printable(verdict.detail)), (0, 0, 0, indent)),
+        Padding(Text(printable(words.regime_text(report))), (0, 0, 0, indent)),
+    )
+
+
+def _performance(report: Report) -> RenderableType | None:
+    best = best_figures(report.totals)
+    table = Table.grid(padding=(0, 2))
+    for title, name, text in (
+        ("latency", "latency_cycles", words.latency_text(report)),
+        ("new sample", "ii_cycles", words.interval_text(report)),
+    ):
+        if text:
+            table.add_row(
+                Text(title), Text(text), Text(f"[{best[name].source.value}]", style="dim")
+            )
+    return table if table.row_count else None
+
+
+def _resources(report: Report) -> RenderableType:
+    dies = report.target.slrs > 1
+    columns = [("", "left"), ("used", "right"), ("low to high", "right"), ("of board", "right")]
+    columns += [("of one SLR", "right")] if dies else []
+    table = _table(*columns, ("source", "left"))
+    for usage in words.usages(report):
+        cells = [usage.title, words.count(usage.figure.value), words.span(usage.figure)]
+        cells += [words.share(usage.board)] + ([words.share(usage.slr)] if dies else [])
+        _add(table, [*cells, usage.figure.source.value])
+    return table
+
+
+def _layers(layers: Sequence[LayerReport]) -> RenderableType | None:
+    if not layers:
+        return None
+    table = _table(
+        ("layer", "left"), ("op", "left"), ("output", "left"), ("type", "left"),
+        ("weights", "left"), ("zero", "right"), ("built as", "left"), ("regime", "left"),
+    )  # fmt: skip
+    for layer in layers:
+        zero = words.ratio(layer.weights - layer.nonzero_weights, layer.weights)
+        regime = layer.regime + (f", {layer.can_overflow}" if layer.can_overflow else "")
+        _add(
+            table,
+            [
+                layer.name, layer.op, words.shape_text(layer.output_shape).replace(" ", ""),
+                layer.output_type, layer.weight_type, zero if layer.weights else "",
+                words.built_as(layer), regime,
+            ],
+        )  # fmt: skip
+    return table
+
+
+def _costs(report: Report) -> RenderableType | None:
+    """Return a table of what costs anything; columns that are all zero are left out."""
+    rows = [layer for layer in report.layers if any(f.value for f in layer.figures.values())]
+    if not rows:
+        return None
+    names = [n for n in words.COSTS if any(_value(layer, n) for layer in rows)]
+    table = _table(("layer", "left"), *((SHORT_TITLES[n], "right") for n in names))
+    for layer in rows:
+        _add(table, [layer.name, *(_cost(layer.figures.get(n)) for n in names)])
+    sources = {f.source.value for layer in rows for f in layer.figures.values()}
+    low_high = "; low-high in brackets" if "estimate" in sources else ""
+    about = f"source: {', '.join(sorted(sources))}{low_high}"
+    return Group(table, Text(about, style="dim"))
+
+
+def _value(layer: LayerReport, name: str) -> float:
+    return layer.figures[name].value if name in layer.figures else 0.0
+
+
+def _cost(figure: Figure | None) -> str:
+    if figure is None:
+        return "-"
+    interval = words.span(figure, "short").replace(" to ", "-")
+    return words.short(figure.value) + (f" ({interval})" if interval else "")
+
+
+def _ledger(report: Report) -> RenderableType | None:
+    if not report.ledger:
+        return None
+    table = _table(
+        ("layer", "left"), ("weights", "right"), ("zero in file", "right"),
+        ("zero quantized", "right"), ("multiplications", "right"), ("removed", "right"),
+    )  # fmt: skip
+    for row in report.ledger:
+        _add(
+            table,
+            [
+                row.layer, words.count(row.weights), words.ratio(row.zeros_float, row.weights),
+                words.ratio(row.zeros_quantized, row.weights), words.count(row.multiplications),
+                words.ratio(row.multiplications_removed, row.multiplications),
+            ],
+        )  # fmt: skip
+    warnings = [
+        Text(printable(f"warning: {row.layer}: {row.warning}"), style="yellow")
+        for row in report.ledger
+        if row.warning
+    ]
+    return Group(table, *warnings)
+
+
+def _verification(report: Report) -> RenderableType | None:
+    table = Table.grid(padding=(0, 2))
+    for item in report.comparisons:
+        names = Text(printable(f"{item.left} = {item.right}"))
+        style = {"equal": "green", "different": "bold red"}.get(item.verdict, "dim")
+        found = printable(words.compared(item).removeprefix("not run: "))
+        table.add_row(names, Text(MARKS[item.verdict], style=style), Text(found))
+        if item.first:
+            table.add_row(Text(), Text(), Text(printable(words.first_difference(item))))
+    if report.accuracy:
+        table.add_row(
+            Text("float Keras"), Text("distance"), Text(words.accuracy_text(report.accuracy))
+        )
+    return table if table.row_count else None
+
+
+def _budgets(report: Report) -> RenderableType | None:
+    if not report.budgets:
+        return None
+    table = _table(
+        ("budget", "left"), ("limit", "right"), ("actual", "right"), ("", "left"),
+        ("source", "left"), ("largest part", "left!"),
+    )  # fmt: skip
+    for item in report.budgets:
+        actual = "unknown" if item.actual is None else words.count(round(item.actual, 1))
+        met = "met" if item.met else "NOT MET"
+        cells = [item.name, words.count(item.limit), actual, met, item.source, item.culprit]
+        _add(table, cells)
+    return table
+
+
+def _tools(report: Report) -> RenderableType | None:
+    if not report.tools:
+        return None
+    table = Table.grid(padding=(0, 2))
+    for tool in report.tools:
+        cells = (tool.name, tool.version, tool.status, tool.detail)
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    return table
+
+
+def _all_notes(report: Report) -> tuple[str, ...]:
+    return (*words.estimate_notes(report), *report.notes)
