@@ -27,7 +27,7 @@ class Coverage:
     minimum: int  # results equal to the smallest code of the type
     maximum: int  # results equal to the largest code
     ties: int  # inputs exactly between two results
-    saturated: int  # inputs beyond the type's range after rounding
+    saturated: int  # inputs beyond the range; below an unsigned type is a rectifier, not counted
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,14 @@ def tie_mask(op: Quantize, codes: Codes, frac: int) -> NDArray[np.bool_]:
 
 
 def will_saturate(op: Quantize, codes: Codes, frac: int) -> NDArray[np.bool_]:
-    """Tell which codes are beyond the range of the type once rounded (saturate or wrap)."""
+    """Tell which codes are beyond the range of the type once rounded (saturate or wrap).
+
+    What an unsigned type cuts off below zero is its rectifying and does not count.
+    """
     above, divisor = _ratio(op, codes, frac)
     rounded = round_ratio(above, divisor, op.rounding)
-    return np.asarray((rounded < op.type.lo) | (rounded > op.type.hi), bool)
+    below = (rounded < op.type.lo) & op.type.signed
+    return np.asarray(below | (rounded > op.type.hi), bool)
 
 
 def chunks(net: Net, samples: int) -> Iterator[slice]:

@@ -165,6 +165,8 @@ def test_ties_and_saturation_follow_the_definition():
     assert tie_mask(op, codes, 3).tolist() == [c % 4 == 2 for c in codes.tolist()]
     beyond = [not -8 <= (c + 2) // 4 <= 7 for c in codes.tolist()]
     assert will_saturate(op, codes, 3).tolist() == beyond
+    rectifier = Quantize(Fixed(False, 4, 1), Rounding.RND, Overflow.SAT)
+    assert will_saturate(rectifier, codes, 3).tolist() == [c == 100 for c in codes.tolist()]
     thirds = Quantize(Fixed(True, 4, 0), divisor=3)
     assert not tie_mask(thirds, codes, 0).any()
     finer = Quantize(Fixed(True, 12, 5))
