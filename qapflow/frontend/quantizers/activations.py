@@ -20,6 +20,7 @@ from qapflow.ir.ops import Affine, Clip, Const, Leaky, Quantize
 if TYPE_CHECKING:
     from qapflow.ir.builder import NetBuilder
 
+BOUNDED = ("quantized_tanh", "quantized_sigmoid", "binary_sigmoid", "binary_tanh")
 FLOAT32_BITS = 23  # widest grid on which QKeras's float32 sums give back what they should
 
 
@@ -60,11 +61,10 @@ def add_activation(
             "train the activation with alpha=1",
         )
     site = Site(builder, edge, name or quantizer.kind, origin)
-    plain = quantizer if "alpha" not in quantizer.params else quantizer.replace(alpha=1.0)
     if quantizer.kind == "quantized_ulaw":
         return replace(_ulaw(site, quantizer, float_bits), note=quantizer.note)
     recipe = RECIPES.get(quantizer.kind, _steps)
-    activated = replace(recipe(site, plain), note=quantizer.note)
+    activated = replace(recipe(site, quantizer), note=quantizer.note)
     if alpha is None or np.all(np.asarray(alpha) == 1):
         return activated
     return _scale(site, activated, np.asarray(alpha, np.float32))
@@ -77,7 +77,8 @@ def _scale(
         alpha = alpha.reshape(alpha.shape[-1:]) if alpha.size == alpha.shape[-1] else alpha
     scale = Const.exact(alpha if alpha.size > 1 else float(alpha.reshape(())))
     out = replace(site, edge=activated.edge, name=f"{site.name}_alpha").add(Affine(scale))
-    if activated.exact and out.type.width > FLOAT32_BITS:
+    odd = bool(np.any(np.abs(np.frexp(alpha)[0]) != 0.5))
+    if odd and out.type.width > FLOAT32_BITS:
         return replace(activated, edge=out.edge, exact=False, reason="alpha is no power of two")
     return replace(activated, edge=out.edge)
 
@@ -87,7 +88,8 @@ def _steps(site: Site, quantizer: Quantizer) -> Activated:
     breaks: tuple[float, ...] = ()
     if quantizer.kind == "quantized_hswish":
         breaks = (-float(quantizer["relu_shift"]), -float(quantizer["relu_shift"]) / 2)
-    return add_steps(site, lambda x: emulate(quantizer, x), breaks)
+    plain = quantizer.replace(alpha=1.0) if "alpha" in quantizer.params else quantizer
+    return add_steps(site, lambda x: emulate(plain, x), breaks, quantizer.kind not in BOUNDED)
 
 
 def _ulaw(site: Site, quantizer: Quantizer, float_bits: int) -> Activated:
@@ -139,7 +141,14 @@ def _quantized_bits(site: Site, quantizer: Quantizer) -> Activated:
     low = keep * (int(quantizer["symmetric"]) - 2**bits)
     if not bits or low > 0:
         return _steps(site, quantizer)
-    return _rounded(site, low, 2**bits - 1, bits - int(quantizer["integer"]), site.peak())
+    frac = bits - int(quantizer["integer"])
+    return _rounded(site, low, 2**bits - 1, frac, site.peak() * _finer(quantizer["alpha"]))
+
+
+def _finer(alpha: object) -> int:
+    """How many times finer than the quantizer's grid the multiples of alpha are."""
+    scales = np.ravel(np.asarray(1.0 if alpha is None else alpha, np.float32)).tolist()
+    return max(Fraction(scale).denominator for scale in scales)
 
 
 def _quantized_relu(site: Site, quantizer: Quantizer) -> Activated:

@@ -117,12 +117,19 @@ def step_op(steps: Steps, frac: int, function: Function) -> Op:
     return Threshold(Const(bounds, kind), Const.exact(steps.values))
 
 
-def add_steps(site: Site, function: Function, breaks: Sequence[float] = ()) -> Activated:
-    """Add the step function of `function`, exact wherever every machine agrees on it."""
+def add_steps(
+    site: Site, function: Function, breaks: Sequence[float] = (), through: bool = False
+) -> Activated:
+    """Add the step function of `function`, exact wherever every machine agrees on it.
+
+    `through` says that the function ends in QKeras's straight-through sum with its input.
+    """
     lo, hi = site.hull()
     frac = site.type.frac
     steps = find_steps(function, lo, hi, frac, breaks)
     reason = _why_inexact(steps)
+    if through and not reason and hi - lo >= ENUMERATED and _loses_bits(steps, frac):
+        reason = "inputs are so large that QKeras's straight-through sum loses the output's bits"
     return site.add(step_op(steps, frac, function)).done(not reason, reason)
 
 
@@ -135,3 +142,14 @@ def _why_inexact(steps: Steps) -> str:
     if len(steps.thresholds) and int(np.abs(steps.thresholds).max()) > FLOAT32_CODES:
         return "the input has more bits than float32, in which Keras computes"
     return ""
+
+
+def _loses_bits(steps: Steps, frac: int) -> bool:
+    """Tell whether x + (-x + q) may differ from q: where float32's step at x exceeds q's bits."""
+    first = np.concatenate([[steps.lo], steps.thresholds])
+    last = np.concatenate([steps.thresholds - 1, [steps.hi]])
+    peak = np.ldexp(np.maximum(np.abs(first), np.abs(last)).astype(np.float64), -frac)
+    mantissa, exponent = np.frexp(steps.values.astype(np.float64))
+    whole = np.ldexp(mantissa, 24).astype(np.int64)
+    bit = np.ldexp((whole & -whole).astype(np.float64), exponent - 24)
+    return bool(np.any((whole != 0) & (peak >= FLOAT32_CODES * bit)))

@@ -7,10 +7,16 @@ import itertools
 import numpy as np
 import pytest
 
-from qapflow.frontend.quantizers import add_activation, add_keras_activation, parse_quantizer
+from qapflow.frontend.quantizers import (
+    UnsupportedQuantizer,
+    add_activation,
+    add_keras_activation,
+    parse_quantizer,
+)
 from qapflow.ir.builder import NetBuilder
 from qapflow.ir.fixed import Fixed
 from qapflow.ir.interpret import interpret
+from qapflow.ir.ops import Quantize, Threshold
 
 pytestmark = pytest.mark.needs_keras
 
@@ -175,3 +181,50 @@ def test_smooth_functions_stay_within_the_stated_error(qkeras, name, type_text):
     assert np.abs(got - expected).max() <= 1.06 * stated + 1e-6
     scale = max(1.0, float(np.abs(x).max()) / 8)
     assert stated <= SMOOTH[name] * scale, result.reason
+
+
+def activate(builder, spec, edge):
+    """Return what became of the activation, None if it has too many steps for thresholds."""
+    try:
+        return add_activation(builder, parse_quantizer(spec), edge)
+    except UnsupportedQuantizer as error:
+        if "use fewer bits" not in str(error):
+            raise
+        return None
+
+
+def corners(kind, result, net):
+    """Codes at random, of all magnitudes, and around every threshold of the network."""
+    rng = np.random.default_rng(1)
+    parts = [rng.integers(kind.lo, kind.hi, 3000, endpoint=True), np.arange(-70, 70)]
+    parts += [rng.integers(kind.lo >> s, (kind.hi >> s) + 1, 500) for s in range(1, kind.width - 2)]
+    for node in net.nodes:
+        if isinstance(node.op, Threshold) and node.inputs == ("x",):
+            at = node.op.thresholds.codes.ravel()
+            parts += [at - 1, at, at + 1]
+        if isinstance(node.op, Quantize):
+            half = kind.frac - node.op.type.frac - 1
+            if half >= 0:
+                ties = (2 * np.arange(node.op.type.lo, node.op.type.hi + 1) + 1) << half
+                parts += [ties - 1, ties, ties + 1]
+    return np.clip(np.concatenate(parts), kind.lo, kind.hi)[:, None]
+
+
+@pytest.mark.parametrize("type_text", ["s24.18", "s26.15", "s30.22", "s30.12", "s40.30", "u22.3"])
+@pytest.mark.parametrize("kind", sorted({s["class_name"] for s in SPECS}))
+def test_quantizers_equal_qkeras_on_wide_inputs(qkeras, kind, type_text):
+    wide = Fixed.parse(type_text)
+    for spec in (s for s in SPECS if s["class_name"] == kind):
+        builder = NetBuilder()
+        edge = builder.add_input("x", (1,), wide)
+        result = activate(builder, spec, edge)
+        if result is None:
+            continue
+        net = builder.finish((result.edge,))
+        codes = corners(wide, result, net)
+        out = interpret(net, {"x": codes})[result.edge]
+        got = net.edge(result.edge).type.decode(out).ravel()
+        x = wide.decode(codes).astype(np.float32)
+        expected = np.asarray(getattr(qkeras, kind)(**spec["config"])(x)).ravel()
+        bad = np.flatnonzero(got != expected)[:3]
+        assert not (result.exact and bad.size), (spec, codes[bad], got[bad], expected[bad])
