@@ -1,0 +1,56 @@
+"""The type of a network input.
+
+In this order: what the user says; the type of the quantizer that all readers apply to the input,
+so that real values encode to exactly what Keras computes from them; 16 bits around the calibration
+samples; and `fixed<16,6>`, the convention of the field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qapflow.frontend.model import LayerSpec, LoadOptions
+from qapflow.frontend.quantizers import Quantizer
+from qapflow.frontend.readers import Readers
+from qapflow.ir.fixed import Fixed
+
+DEFAULT = Fixed(True, 16, 10)
+
+
+@dataclass(frozen=True)
+class InputType:
+    """A type and what to tell about the choice."""
+
+    type: Fixed
+    notes: tuple[str, ...] = ()
+
+
+def choose_input_type(layer: LayerSpec, options: LoadOptions, readers: Readers) -> InputType:
+    """Choose the type of an input by the rule above."""
+    given = options.input_types.get(layer.name, options.input_types.get(""))
+    if given is not None:
+        return InputType(given)
+    kinds = {_grid(quantizer) for quantizer in readers.quantizers(layer.name)}
+    if len(kinds) == 1 and (kind := kinds.pop()) is not None:
+        return InputType(kind, (f"input {layer.name!r} has the type of its quantizer: {kind}",))
+    samples = options.calibration.get(layer.name, options.calibration.get(""))
+    if samples is not None and samples.size:
+        peak = float(np.abs(samples).max())
+        integer = max(int(np.ceil(np.log2(peak * (1 + 2**-12)))) if peak else 0, 0)
+        signed = bool(samples.min() < 0)
+        chosen = Fixed(signed, 16, 16 - signed - integer)
+        return InputType(chosen, (f"input {layer.name!r} has {chosen}, by the calibration samples",))
+    return InputType(DEFAULT, (f"input {layer.name!r} has fixed<16,6> by default (--input-type)",))
+
+
+def _grid(quantizer: Quantizer | None) -> Fixed | None:
+    """Type of the codes that a plain quantizer can give; symmetric ones lack the lowest code."""
+    if quantizer is None or quantizer.kind != "quantized_bits":
+        return None
+    keep, bits = bool(quantizer["keep_negative"]), int(quantizer["bits"])
+    alpha = quantizer["alpha"]
+    if quantizer["symmetric"] or bits - keep < 1 or alpha not in (None, 1, 1.0):
+        return None
+    return Fixed(keep, bits, bits - keep - int(quantizer["integer"]))

@@ -1,0 +1,160 @@
+"""From a model file to the integer network: every layer translated, or all problems at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from qapflow.errors import ModelUnsupported, Unsupported, UsageError
+from qapflow.frontend.archive import read_model
+from qapflow.frontend.input_types import InputType, choose_input_type
+from qapflow.frontend.layers.table import HANDLERS, HINTS
+from qapflow.frontend.layers.work import LayerRefused, UnsupportedQuantizer, Work
+from qapflow.frontend.model import LayerRecord, LayerSpec, Loaded, LoadOptions, ModelSpec
+from qapflow.frontend.readers import Readers
+from qapflow.ir.builder import NetBuilder
+from qapflow.ir.fixed import Codes
+
+CALIBRATION_SAMPLES = 512
+
+
+def load(source: Path | ModelSpec, options: LoadOptions | None = None) -> Loaded:
+    """Turn a model into a network.
+
+    Raises:
+        UsageError: the file cannot be read, or the options do not fit it.
+        ModelUnsupported: some layers cannot be built; all are listed.
+    """
+    options = options or LoadOptions()
+    spec = source if isinstance(source, ModelSpec) else read_model(source)
+    return _Loader(spec, options).run()
+
+
+@dataclass
+class _Loader:
+    spec: ModelSpec
+    options: LoadOptions
+    builder: NetBuilder = field(default_factory=NetBuilder)
+    edges: dict[str, str] = field(default_factory=dict)
+    records: list[LayerRecord] = field(default_factory=list)
+    problems: list[Unsupported] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def run(self) -> Loaded:
+        self._check_options()
+        self.readers = Readers(self.spec)
+        for layer in self.spec.layers:
+            if layer.class_name == "InputLayer":
+                self._input(layer)
+            else:
+                self._layer(layer)
+        if self.problems:
+            raise ModelUnsupported(self.problems, self.spec.name)
+        outputs = tuple(self.edges[name] for name, _ in self._outputs())
+        net = self.builder.finish(outputs)
+        return Loaded(net, tuple(self.records), self.spec, (*self.spec.notes, *self.notes))
+
+    def _check_options(self) -> None:
+        known = {"", *self.spec.inputs}
+        for name in (*self.options.input_types, *self.options.calibration):
+            if name not in known:
+                raise UsageError(
+                    f"the model has no input {name!r}",
+                    hint=f"its inputs are {', '.join(self.spec.inputs)}",
+                )
+
+    def _outputs(self) -> tuple[tuple[str, int], ...]:
+        if not self.options.strip_softmax:
+            return self.spec.outputs
+        return tuple(self._before_softmax(ref) for ref in self.spec.outputs)
+
+    def _before_softmax(self, ref: tuple[str, int]) -> tuple[str, int]:
+        layer = self.spec.layer(ref[0])
+        if layer.class_name == "Softmax" or (
+            layer.class_name == "Activation" and layer.config.get("activation") == "softmax"
+        ):
+            self.notes.append(f"softmax {layer.name!r} left out as asked: the outputs are logits")
+            return layer.inbound[0]
+        return ref
+
+    def _input(self, layer: LayerSpec) -> None:
+        batch = layer.config.get("batch_input_shape") or ()
+        shape = tuple(batch[1:])
+        if not shape or any(not isinstance(n, int) or n < 1 for n in shape):
+            shown = ", ".join("?" if n is None else str(n) for n in shape)
+            self._refuse(
+                layer, f"its shape [{shown}] is not fixed", "save the model with a fixed input shape"
+            )
+            return
+        chosen = choose_input_type(layer, self.options, self.readers)
+        self.notes += chosen.notes
+        samples = self._samples(layer.name, shape, chosen)
+        self.edges[layer.name] = self.builder.add_input(layer.name, shape, chosen.type, samples)
+        edge = self.edges[layer.name]
+        self.records.append(LayerRecord(layer.name, layer.class_name, edge, "exact"))
+
+    def _samples(self, name: str, shape: tuple[int, ...], chosen: InputType) -> Codes:
+        values = self.options.calibration.get(name, self.options.calibration.get(""))
+        if values is not None:
+            if values.shape[1:] != shape:
+                raise UsageError(
+                    f"calibration samples of {name!r} have shape {values.shape[1:]}, not {shape}"
+                )
+            return chosen.type.encode(values[:CALIBRATION_SAMPLES])[0]
+        count = max(8, min(CALIBRATION_SAMPLES, 2**20 // int(np.prod(shape))))
+        rng = np.random.default_rng(0)
+        low, high = max(chosen.type.lo, -(2**62)), min(chosen.type.hi, 2**62)
+        return rng.integers(low, high, (count, *shape), endpoint=True)
+
+    def _layer(self, layer: LayerSpec) -> None:
+        handler = HANDLERS.get(layer.class_name)
+        if handler is None:
+            known = HINTS.get(layer.class_name, "replace it by layers that docs/layers.md lists")
+            self._refuse(layer, f"layers of class {layer.class_name} are not supported", known)
+            return
+        if any(index for _, index in layer.inbound):
+            self._refuse(layer, "it uses a second output of a layer that has one")
+            return
+        missing = [name for name, _ in layer.inbound if name not in self.edges]
+        if missing:
+            return  # what it reads was refused; its own problems need real shapes
+        work = Work(
+            layer,
+            self.builder,
+            tuple(self.edges[name] for name, _ in layer.inbound),
+            self.options,
+            self.spec.keras_version,
+            self.readers.all_quantize(layer.name),
+        )
+        try:
+            edge = handler(work)
+        except (LayerRefused, UnsupportedQuantizer) as error:
+            self._refuse(layer, error.what, error.hint)
+        except UsageError as error:  # a shape that does not fit
+            self._refuse(layer, error.what, "check the model: Keras could not run it either")
+        else:
+            self.edges[layer.name] = edge
+            self.records.append(record(work, edge))
+
+    def _refuse(self, layer: LayerSpec, reason: str, hint: str = "") -> None:
+        self.problems.append(Unsupported(layer.name, layer.class_name, reason, hint))
+
+
+def record(work: Work, edge: str) -> LayerRecord:
+    """Sum up how a layer was taken over."""
+    masks: Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.floating]]] = work.spec.masks
+    zeros_mask = sum(int(np.count_nonzero(mask == 0)) for mask in masks.values())
+    return LayerRecord(
+        work.spec.name,
+        work.spec.class_name,
+        edge,
+        "chosen" if work.reasons else "exact",
+        "; ".join(dict.fromkeys(work.reasons)),
+        sum(values.size for values, _ in work.kernels),
+        sum(int(np.count_nonzero(values == 0)) for values, _ in work.kernels),
+        sum(int(np.count_nonzero(const.codes == 0)) for _, const in work.kernels),
+        zeros_mask if masks else None,
+    )
