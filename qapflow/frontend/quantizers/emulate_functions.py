@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from qapflow.frontend.quantizers.float32 import (
     F32,
     FUNCTION_ULPS,
-    ULP,
     Emulated,
     Mask,
     clip,
@@ -68,7 +67,8 @@ def real_sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _rounded(value: NDArray[np.float64], m: float) -> tuple[F32, Mask]:
     """round(value * m), doubtful where float32 functions may fall on either side of a tie."""
-    return round_doubtful(value * m, np.abs(value) * m * FUNCTION_ULPS * ULP)
+    step = np.spacing(np.abs(value).astype(np.float32)).astype(np.float64)
+    return round_doubtful(value * m, m * FUNCTION_ULPS * step)
 
 
 def _function(kernel: Callable[[F32], F32]) -> Callable[[Quantizer, F32], Emulated]:
