@@ -1,147 +1,212 @@
-"""Read a model file into a `ModelSpec`, whatever version of Keras wrote it.
-
-Nothing in a file is ever executed: no Keras is imported, no Lambda decoded, no link followed.
-"""
+"""Model files of every Keras version, read without Keras."""
 
 from __future__ import annotations
 
 import hashlib
+import zipfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
+import h5py
 
 from qapflow.errors import UsageError
-from qapflow.frontend.graph import MODELS, Flattener
-from qapflow.frontend.hdf5 import parse_json, read_hdf5
-from qapflow.frontend.keras_zip import read_keras_zip
+from qapflow.frontend.assign import assign_listed
+from qapflow.frontend.fields import MAX_JSON_BYTES, RESAVE, parse_json
+from qapflow.frontend.flatten import Flat, FlatCall, flatten
+from qapflow.frontend.graph import Model, parse_model
+from qapflow.frontend.hdf5 import Hdf5Reader, open_hdf5
+from qapflow.frontend.keras_tree import assign_tree
+from qapflow.frontend.keras_zip import read_archive
 from qapflow.frontend.model import LayerSpec, ModelSpec
-from qapflow.frontend.weights import NamedWeights, NumberedWeights, WeightSource, plain_class
+from qapflow.frontend.stored import Array, LayerWeights
 
-FileFormat = Literal["h5", "keras", "json+h5", "memory"]
-MAX_JSON_BYTES = 64 << 20
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+FORMATS = "qapflow reads .h5, .keras, and .json with its .h5 weights"
+Format = Literal["h5", "keras", "json+h5", "memory"]
+Path_ = tuple[str, ...]
 
 
 def read_model(path: Path, weights: Path | None = None) -> ModelSpec:
-    """Read a `.h5`, a `.keras`, or a `.json` with its weights beside it or in `weights`.
+    """Return the model in a file: `.h5`, `.keras`, or `.json` with an `.h5` of weights.
 
-    Raises:
-        UsageError: missing, damaged, of no known format, without weights, or with NaN in them.
+    The weights of a `.json` are looked for beside it when `weights` is not given.
+    Raises UsageError when a file is missing, damaged, unsafe, incomplete or no Keras model.
     """
+    path = Path(path)
     head = _head(path)
-    if head.startswith(b"\x89HDF"):
-        stored = read_hdf5(path)
-        if stored.config is None:
+    if head.startswith(HDF5_MAGIC):
+        if weights is not None:
             raise UsageError(
-                "this file has weights but no model",
-                at=str(path),
-                hint=f"give the .json of the model: qapflow build model.json --weights {path.name}",
+                "weights are given for a model that is no .json", str(path), "leave --weights out"
             )
-        source: WeightSource = NamedWeights(stored.weights)
-        spec = assemble(stored.config, source, "h5", stored.keras_version, str(path))
-    elif head.startswith(b"PK"):
-        archive = read_keras_zip(path)
-        source = NumberedWeights(archive.weights)
-        spec = assemble(archive.config, source, "keras", archive.keras_version, str(path))
-    elif path.suffix == ".json" or head.lstrip().startswith(b"{"):
-        return _read_pair(path, weights)
-    else:
-        raise UsageError(
-            "this is no Keras model: neither HDF5, nor a .keras archive, nor JSON",
-            at=str(path),
-            hint="save the model with model.save('model.h5')",
-        )
-    return _with_digest(spec, [path])
+        return _read_h5(path)
+    if zipfile.is_zipfile(path):
+        return _read_keras(path)
+    if head.lstrip()[:1] == b"{":
+        return _read_json(path, Path(weights) if weights else _beside(path))
+    raise UsageError("the file is no HDF5, .keras or JSON file", str(path), FORMATS)
 
 
 def _head(path: Path) -> bytes:
-    if not path.exists():
-        raise UsageError("there is no such file", at=str(path), hint="check the path")
-    if path.is_dir():
-        raise UsageError(
-            "this is a folder, not a model file",
-            at=str(path),
-            hint="SavedModel folders are not read: save the model with model.save('model.h5')",
-        )
+    """Return the first bytes of a file that can be read."""
     try:
+        if path.is_dir():
+            raise UsageError(
+                "this is a directory, not a model file",
+                str(path),
+                "save a TensorFlow SavedModel again with model.save('model.h5')",
+            )
         with path.open("rb") as stream:
-            head = stream.read(64)
-    except OSError as error:
-        raise UsageError(f"the file cannot be read: {error.strerror}", at=str(path)) from error
+            head = stream.read(4096)
+    except FileNotFoundError:
+        raise UsageError("there is no such file", str(path), "check the path") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"the file cannot be read: {error}", str(path), "check its rights"
+        ) from None
     if not head:
-        raise UsageError("the file is empty", at=str(path), hint="save the model again")
+        raise UsageError("the file is empty", str(path), RESAVE)
     return head
 
 
-def _read_pair(path: Path, weights: Path | None) -> ModelSpec:
-    if path.stat().st_size > MAX_JSON_BYTES:
-        raise UsageError("the JSON is larger than 64 MiB: this is no sane model", at=str(path))
-    config = parse_json(path.read_bytes(), str(path))
-    beside = [path.with_name(f"{path.stem}{end}") for end in ("_weights.h5", ".h5", ".weights.h5")]
-    weights = weights or next((p for p in beside if p.exists()), None)
-    if weights is None:
-        raise UsageError(
-            "the weights of this model are missing",
-            at=str(path),
-            hint=f"give them with --weights, or put {beside[0].name} beside the file",
-        )
-    _head(weights)
-    stored = read_hdf5(weights)
-    spec = assemble(
-        config, NamedWeights(stored.weights), "json+h5", stored.keras_version, str(path)
+def _beside(path: Path) -> Path:
+    """Return the weights that belong to a .json."""
+    names = [f"{path.stem}.h5", f"{path.stem}_weights.h5", f"{path.stem}.weights.h5"]
+    for name in names:
+        if path.with_name(name).is_file():
+            return path.with_name(name)
+    raise UsageError(
+        f"a .json holds no weights, and there is no {' or '.join(names)} beside it",
+        str(path),
+        "name the weights with --weights FILE.h5",
     )
-    return _with_digest(spec, [path, weights])
+
+
+def _digest(*paths: Path) -> str:
+    total = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as stream:
+            while piece := stream.read(1 << 20):
+                total.update(piece)
+    return total.hexdigest()
+
+
+def _read_h5(path: Path) -> ModelSpec:
+    at = str(path)
+    with open_hdf5(path, at) as file:
+        reader = Hdf5Reader(file, at)
+        text = reader.text(file, "model_config")
+        if text is None:
+            raise UsageError(
+                "the file holds weights but no architecture"
+                if reader.has(file, "layer_names") or reader.has(file, "layer_names0")
+                else "the file holds no Keras model",
+                at,
+                "give the .json of the architecture and this file as its weights",
+            )
+        model = parse_model(parse_json(text.encode(), at), at)
+        root = reader.group(file, "model_weights")
+        listed = listed_weights(reader, file if root is None else root)
+        version = reader.text(file, "keras_version") or "1"
+        found, notes = assign_listed(model, listed)
+    return assemble(model, found, notes, version, "h5", _digest(path))
+
+
+def _read_json(path: Path, weights: Path) -> ModelSpec:
+    at = str(path)
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise UsageError(f"the architecture is larger than {MAX_JSON_BYTES} bytes", at, RESAVE)
+    entry = parse_json(path.read_bytes(), at)
+    model = parse_model(entry, at)
+    if not _head(weights).startswith(HDF5_MAGIC):
+        raise UsageError("the weights are no HDF5 file", str(weights), FORMATS)
+    with open_hdf5(weights, str(weights)) as file:
+        reader = Hdf5Reader(file, str(weights))
+        version = reader.text(file, "keras_version") or str(entry.get("keras_version", "1"))
+        root = reader.group(file, "model_weights")
+        notes: tuple[str, ...] = ()
+        if root is None and reader.names(file, "layer_names") is None:
+            found = assign_tree(model, reader)
+        else:
+            listed = listed_weights(reader, file if root is None else root)
+            found, notes = assign_listed(model, listed)
+    return assemble(model, found, notes, version, "json+h5", _digest(path, weights))
+
+
+def _read_keras(path: Path) -> ModelSpec:
+    at = str(path)
+    archive = read_archive(path, at)
+    model = parse_model(archive.config, at)
+    with open_hdf5(archive.weights, f"{at}, model.weights.h5") as file:
+        found = assign_tree(model, Hdf5Reader(file, f"{at}, model.weights.h5"))
+    return assemble(model, found, (), archive.version, "keras", _digest(path))
+
+
+def listed_weights(reader: Hdf5Reader, root: h5py.Group) -> dict[str, list[tuple[str, Array]]]:
+    """Return the weights of each layer in an HDF5 file, in the order of `weight_names`."""
+    names = reader.names(root, "layer_names")
+    if names is None:
+        raise UsageError("the file has no list of layers", reader.at, RESAVE)
+    result: dict[str, list[tuple[str, Array]]] = {}
+    for name in names:
+        group = reader.group(root, name)
+        listed = None if group is None else reader.names(group, "weight_names")
+        if group is None or listed is None:
+            raise UsageError("the weights of a layer are not there", f"layer {name!r}", RESAVE)
+        pairs = []
+        for weight in listed:
+            found = reader.child(group, weight)
+            if not isinstance(found, h5py.Dataset):
+                raise UsageError(f"the weight {weight!r} is not there", f"layer {name!r}", RESAVE)
+            pairs.append((weight, reader.array(found)))
+        result[name] = pairs
+    return result
 
 
 def assemble(
-    config: dict[str, Any], source: WeightSource, file_format: FileFormat, version: str, at: str
+    model: Model,
+    weights: Mapping[Path_, LayerWeights],
+    notes: Iterable[str],
+    version: str,
+    file_format: Format,
+    digest: str,
 ) -> ModelSpec:
-    """Flatten a model configuration and check that every layer has sane weights.
-
-    Raises:
-        UsageError: not a model, or weights missing or not finite.
-    """
-    if plain_class(config) not in MODELS:
-        kind = config.get("class_name")
-        raise UsageError(
-            f"the file holds a {kind or 'configuration'} and no model that can be read",
-            at=at,
-            hint="subclassed models carry no graph: save a Sequential or functional model",
-        )
-    flat = Flattener(at)
-    try:
-        outputs = flat.model(config, source)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
-        raise UsageError(f"the model configuration is damaged: {error!r}", at=at) from error
-    for layer in flat.layers:
-        _check_weights(layer, at)
-    notes = list(flat.notes)
-    if flat.unwrapped:
-        notes.append(f"took pruning wrappers off {flat.unwrapped} layers")
-    inner = config.get("config")
-    name = inner.get("name", "model") if isinstance(inner, dict) else "model"
-    version = str(config.get("keras_version", version) or version)
-    inputs = tuple(item.name for item in flat.layers if item.class_name == "InputLayer")
+    """Return the flat model with its weights."""
+    flat = flatten(model)
+    layers = tuple(_layer_spec(call, weights[call.path]) for call in flat.calls)
     return ModelSpec(
-        str(name), tuple(flat.layers), inputs, outputs, version, file_format, "", tuple(notes)
+        model.name,
+        layers,
+        flat.inputs,
+        flat.outputs,
+        version,
+        file_format,
+        digest,
+        (*notes, *_notes(flat, weights)),
     )
 
 
-def _check_weights(layer: LayerSpec, at: str) -> None:
-    for name, array in layer.weights.items():
-        bad = int(np.count_nonzero(~np.isfinite(array))) if array.dtype.kind == "f" else 0
-        if bad:
-            raise UsageError(
-                f"{bad} of {array.size} values of weight {name!r} are NaN or infinite",
-                at=f"layer {layer.name} ({layer.class_name}) in {at}",
-                hint="the training diverged: train again with a smaller learning rate",
+def _layer_spec(call: FlatCall, stored: LayerWeights) -> LayerSpec:
+    config: dict[str, Any] = {**call.layer.config, "name": call.name}
+    if call.call.arguments:
+        config["_call_arguments"] = dict(call.call.arguments)
+    return LayerSpec(
+        call.name, call.layer.class_name, config, stored.weights, call.inbound, stored.masks
+    )
+
+
+def _notes(flat: Flat, weights: Mapping[Path_, LayerWeights]) -> list[str]:
+    notes = []
+    pruned = {call.path for call in flat.calls if call.layer.pruned}
+    if pruned:
+        notes.append(f"stripped PruneLowMagnitude from {len(pruned)} layers")
+    for path in sorted(pruned):
+        if weights[path].unmasked:
+            notes.append(
+                f"layer {'/'.join(path)!r}: the pruning mask zeroed {weights[path].unmasked} weights "
+                "that were not zero in the file, as the wrapper does in every call"
             )
-
-
-def _with_digest(spec: ModelSpec, paths: list[Path]) -> ModelSpec:
-    from dataclasses import replace
-
-    total = hashlib.sha256()
-    for path in paths:
-        total.update(path.read_bytes())
-    return replace(spec, digest=total.hexdigest())
+    if flat.dropped:
+        notes.append(f"dropped layers that no output needs: {', '.join(flat.dropped)}")
+    return notes

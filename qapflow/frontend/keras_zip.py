@@ -1,102 +1,64 @@
-"""`.keras` archives of Keras 2.12 to 3: a zip with a configuration and an HDF5 of weights."""
+"""The .keras format: a zip of config.json, metadata.json and model.weights.h5."""
 
 from __future__ import annotations
 
-import io
-import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qapflow.errors import UsageError
-from qapflow.frontend.hdf5 import list_datasets, open_hdf5, parse_json
-from qapflow.frontend.model import Weights
+from qapflow.frontend.fields import MAX_JSON_BYTES, RESAVE, parse_json
+from qapflow.frontend.hdf5 import MAX_RATIO, MAX_WEIGHT_BYTES
 
-MAX_CONFIG_BYTES = 64 << 20
-MAX_WEIGHTS_BYTES = 4 << 30
-MAX_RATIO = 1000  # what deflate reaches on zeros; real weights stay far below
+MAX_FILES = 10_000
+PIECE = 1 << 20
 
 
-@dataclass(frozen=True, eq=False)
-class KerasArchive:
-    """Configuration and weights by path inside the archive, such as `layers/dense/vars/0`."""
+@dataclass(frozen=True)
+class Archive:
+    """The parts of a .keras file that matter."""
 
     config: dict[str, Any]
-    keras_version: str
-    weights: dict[str, Weights]
+    version: str
+    weights: bytes
 
 
-def read_keras_zip(path: Path) -> KerasArchive:
-    """Read a `.keras` file.
-
-    Raises:
-        UsageError: no zip, parts missing, or larger inside than is sane.
-    """
-    at = str(path)
+def read_archive(path: Path, at: str) -> Archive:
+    """Return the parts of a .keras file; raises UsageError on damage and on zip bombs."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            config = parse_json(_member(archive, "config.json", MAX_CONFIG_BYTES, at), at)
-            version = ""
-            if "metadata.json" in names:
-                metadata = parse_json(_member(archive, "metadata.json", MAX_CONFIG_BYTES, at), at)
-                version = str(metadata.get("keras_version", ""))
-            content = _member(archive, "model.weights.h5", MAX_WEIGHTS_BYTES, at)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
-        raise UsageError(
-            f"this is no readable .keras archive: {error}",
-            at=at,
-            hint="it may be truncated: copy it again, or save the model again",
-        ) from error
-    with open_hdf5(io.BytesIO(content), at) as file:
-        try:
-            weights = list_datasets(file, at)
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-            raise UsageError(f"the weights in the archive are damaged: {error}", at=at) from error
-    return KerasArchive(config, version, weights)
+            if len(archive.infolist()) > MAX_FILES:
+                raise UsageError(f"the zip holds more than {MAX_FILES} files", at, RESAVE)
+            config = parse_json(_member(archive, "config.json", MAX_JSON_BYTES, at), at)
+            metadata: dict[str, Any] = {}
+            if "metadata.json" in archive.namelist():
+                metadata = parse_json(_member(archive, "metadata.json", 1 << 20, at), at)
+            weights = _member(archive, "model.weights.h5", MAX_WEIGHT_BYTES, at)
+    except (
+        zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError,
+        ValueError, KeyError, OverflowError,
+    ) as error:  # fmt: skip
+        raise UsageError(f"the zip file is damaged: {error}", at, RESAVE) from None
+    return Archive(config, str(metadata.get("keras_version", "unknown")), weights)
 
 
 def _member(archive: zipfile.ZipFile, name: str, limit: int, at: str) -> bytes:
-    try:
-        entry = archive.getinfo(name)
-    except KeyError as error:
-        raise UsageError(
-            f"the archive has no {name}", at=at, hint="save the model again with model.save()"
-        ) from error
-    ratio = entry.file_size / max(entry.compress_size, 1)
-    if entry.file_size > limit or (ratio > MAX_RATIO and entry.file_size > MAX_CONFIG_BYTES):
-        raise UsageError(
-            f"{name} would unpack to {entry.file_size:,} bytes: this is no sane model", at=at
-        )
-    with archive.open(entry) as stream:
-        content = stream.read(limit + 1)
-    if len(content) > entry.file_size:
-        raise UsageError(f"{name} is larger than the archive says", at=at)
-    return content
-
-
-def snake_case(name: str) -> str:
-    """Turn a class name into the name Keras gives its folder of weights."""
-    name = re.sub(r"\W+", "", name)
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
-
-
-def folders(weights: dict[str, Weights], prefix: str) -> dict[str, dict[str, Weights]]:
-    """Weights directly below `prefix` grouped by the next path component."""
-    groups: dict[str, dict[str, Weights]] = {}
-    for path, array in weights.items():
-        if path.startswith(prefix):
-            head, _, rest = path[len(prefix) :].partition("/")
-            if rest:
-                groups.setdefault(head, {})[rest] = array
-    return groups
-
-
-def rank(folder: str, stem: str) -> int | None:
-    """Position of `dense_3` among the `dense` folders; None if it is no such folder."""
-    if folder == stem:
-        return 0
-    match = re.fullmatch(re.escape(stem) + r"_(\d+)", folder)
-    return int(match[1]) if match else None
+    """Unpack one file, never more than `limit` bytes whatever its header says."""
+    if name not in archive.namelist():
+        raise UsageError(f"there is no {name} in it, so it is no .keras file", at, RESAVE)
+    info = archive.getinfo(name)
+    limit = min(limit, max(info.compress_size, 1) * MAX_RATIO)
+    too_large = UsageError(
+        f"{name} unpacks to more than {limit} bytes: this looks like a zip bomb", at, RESAVE
+    )
+    if info.file_size > limit:
+        raise too_large
+    data = bytearray()
+    with archive.open(info) as stream:
+        while piece := stream.read(PIECE):
+            data += piece
+            if len(data) > limit:
+                raise too_large
+    return bytes(data)
