@@ -82,11 +82,9 @@ def compare_keras(
     ]
     accuracy = measure_accuracy(net_values, keras_values, labels)
     base = Comparison(KERAS, INTERPRETER, "not run", samples, seconds=seconds)
-    if any(record.regime != "exact" for record in records):
-        floats = sum(record.regime != "exact" for record in records)
-        computes = "layer computes" if floats == 1 else "layers compute"
-        note = f"{floats} {computes} in floats: see the distance from Keras instead"
-        return KerasCheck(replace(base, note=note), accuracy, result.versions)
+    if floats := sum(record.regime != "exact" for record in records):
+        base = _judge_floats(base, floats, net_values, keras_values)
+        return KerasCheck(base, accuracy, result.versions)
     comparison = _judge(
         run,
         records,
@@ -212,6 +210,27 @@ def _judge(
     traced = run.child(some, float64=not double.refused, layers=[])
     first = first_layer_difference(run.net, records, run.codes, traced.layers, some)
     return replace(base, verdict="different", mismatches=wrong, first=first)
+
+
+def _judge_floats(
+    base: Comparison, floats: int, net_values: list[Array], keras_values: list[Array]
+) -> Comparison:
+    """Without a promise of equality there is no difference to report, but equality may be found."""
+    pairs = list(zip(net_values, keras_values, strict=True))
+    wrong = sum(int(np.count_nonzero(ours != theirs)) for ours, theirs in pairs)
+    total = sum(values.size for values in net_values)
+    computes = "layer computes" if floats == 1 else "layers compute"
+    if wrong:
+        found = f"{wrong} of {total} values differ: see the distance from Keras"
+    else:
+        found = "equal on these samples"
+    return replace(
+        base,
+        verdict="not run" if wrong else "equal",
+        values=total,
+        mismatches=wrong,
+        note=f"{floats} {computes} in floats; {found}",
+    )
 
 
 def first_layer_difference(

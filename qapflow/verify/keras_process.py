@@ -144,9 +144,14 @@ def load(
     except Exception as error:  # Keras hands on whatever layers raise; the reason is reported
         if absent and request["keras"] == "2" and _needs(path, absent):
             raise ToolMissing(absent[0]) from error
-        text = " ".join(str(error).split())[:400]
-        raise ToolFailed(f"Keras {keras.__version__} cannot load the file: {text}") from error
+        raise ToolFailed(
+            f"Keras {keras.__version__} cannot load the file: {_words(error)}"
+        ) from error
     return model
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split())[:400]
 
 
 def _needs(path: Path, absent: Sequence[str]) -> bool:
@@ -194,12 +199,15 @@ def _export(keras: ModuleType, model: KerasModel, folder: Path) -> None:
 def _rebuild(keras: ModuleType, folder: Path, custom: Mapping[str, Any], kind: str) -> KerasModel:
     """Build the exported model with every `float32` of its configuration replaced by `kind`."""
     text = (folder / "model.json").read_text(encoding="utf-8").replace('"float32"', f'"{kind}"')
-    model: KerasModel = keras.models.model_from_json(text, custom_objects=dict(custom))
-    if not model.built:
-        shapes = json.loads((folder / "shapes.json").read_text(encoding="utf-8"))
-        model.build((None, *shapes[0]))
-    with np.load(folder / "weights.npz", allow_pickle=False) as archive:
-        model.set_weights(list(archive.values()))
+    try:
+        model: KerasModel = keras.models.model_from_json(text, custom_objects=dict(custom))
+        if not model.built:
+            shapes = json.loads((folder / "shapes.json").read_text(encoding="utf-8"))
+            model.build((None, *shapes[0]))
+        with np.load(folder / "weights.npz", allow_pickle=False) as archive:
+            model.set_weights(list(archive.values()))
+    except Exception as error:  # as in `load`
+        raise ToolFailed(f"the model cannot be copied: {_words(error)}") from error
     return model
 
 
