@@ -1,0 +1,1 @@
+"""Run the vendor's tools, read their reports, explain their failures."""
