@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
 from qapflow.ir.net import Net, Node
 from qapflow.ir.ops import Conv, Dense, Input, Reshape
 from qapflow.lower import kernels, layers
 from qapflow.lower.names import unique_identifiers
-from qapflow.lower.program import Program, Step, Wire
+from qapflow.lower.program import Kernel, Program, Step, Wire
 from qapflow.plan import Choice, Plan
 
 LATENCY = Choice("latency", 1)
@@ -72,9 +72,7 @@ class _Builder:
         elif isinstance(node.op, Dense | Conv):
             self._add_layer(node, sources[0], out)
         else:
-            self._add_step(
-                node, kernels.kernel(node.op, sources, out, self.stream), sources, out
-            )
+            self._add_step(node, kernels.kernel(node.op, sources, out, self.stream), sources, out)
 
     def add_ports(self) -> tuple[Wire, ...]:
         """Give every output a wire that nothing else reads, and return them in order."""
@@ -120,25 +118,22 @@ class _Builder:
         self.steps.append(Step(node.name, made.layer, (x,), (flat,)))
         self.wires[node.name] = out
 
-    def _add_step(
-        self, node: Node, work: kernels.Kernel, sources: tuple[Wire, ...], out: Wire
-    ) -> None:
+    def _add_step(self, node: Node, work: Kernel, sources: tuple[Wire, ...], out: Wire) -> None:
         self.steps.append(Step(node.name, work, sources, (out,)))
         self.wires[node.name] = out
 
 
 def _clone_readers(
-    inputs: Iterable[Wire], steps: list[Step], reserve: object
+    inputs: tuple[Wire, ...], steps: list[Step], reserve: Callable[[str], str]
 ) -> list[Step]:
     """Let every stream have one reader: insert a clone after the producer of a shared one."""
-    assert callable(reserve)
     reads = Counter(wire.name for step in steps for wire in step.inputs)
     spare: dict[str, list[Wire]] = {}
     done: list[Step] = []
 
     def share(wire: Wire, node: str) -> None:
         count = reads[wire.name]
-        if count > 1:
+        if count > 1 or (count == 0 and wire in inputs):  # an input nobody reads is drained
             copies = [replace(wire, name=reserve(f"{wire.name}_copy")) for _ in range(count)]
             spare[wire.name] = list(copies)
             done.append(Step(node, kernels.clone(wire, count), (wire,), tuple(copies)))

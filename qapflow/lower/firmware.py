@@ -25,7 +25,6 @@ HEADERS = {
     "pool": "pool",
     "reduce": "pool",
     "fold": "pool",
-    "clone": "code",
     "": "code",
 }
 CODE_HEADER = "nnet_utils/qapflow_code.h"
@@ -50,9 +49,7 @@ def firmware(program: Program, graph: GraphText, top: str) -> Files:
     tables = [table for text in texts for table in text["tables"]]
     values = {"top": top, "version": __version__, "hls4ml": graph.version}
     files = {
-        f"firmware/{top}.cpp": render(
-            "top.cpp.j2", **values, **_body(program, graph.style, texts)
-        ),
+        f"firmware/{top}.cpp": render("top.cpp.j2", **values, **_body(program, graph.style, texts)),
         f"firmware/{top}.h": render("top.h.j2", top=top, ports=_ports(program)),
         "firmware/defines.h": render("defines.h.j2", typedefs=_typedefs(program, texts)),
         "firmware/parameters.h": render(
@@ -80,11 +77,11 @@ def _step_text(number: int, step: Step, graph: GraphText, stream: bool) -> dict[
     macro = getattr(kernel_macros(), work.macro)
     text = str(macro(name, work.params, sources, results, roms))
     arguments = ", ".join(w.name for w in (*step.inputs, *step.outputs))
-    call = f"qapflow::{work.function}<{name}>" if HEADERS[work.function] != "code" else f"{name}::run"
+    kernel = f"qapflow::{work.function}<{name}>" if work.function else f"{name}::run"
     return {
         "node": step.node,
         "text": text,
-        "call": f"{call}({arguments});",
+        "call": f"{kernel}({arguments});",
         "tables": [_rom_table(rom, roms[rom.name]) for rom in work.roms],
         "includes": (f"nnet_utils/qapflow_{HEADERS[work.function]}.h",),
         "typedefs": (),

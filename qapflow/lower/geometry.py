@@ -15,9 +15,7 @@ def strides(shape: Sequence[int]) -> tuple[int, ...]:
 
 def broadcast_strides(shape: Sequence[int]) -> tuple[int, ...]:
     """Return strides that stay in place along axes of size 1."""
-    return tuple(
-        0 if size == 1 else step for size, step in zip(shape, strides(shape), strict=True)
-    )
+    return tuple(0 if size == 1 else step for size, step in zip(shape, strides(shape), strict=True))
 
 
 Loop = tuple[int, ...]  # size, then one stride for every array involved

@@ -93,7 +93,9 @@ def print_layers(program: Program, plan: Plan, target: Target, top: str) -> Grap
         with contextlib.redirect_stdout(io.StringIO()):
             graph = _build_graph(program, plan, target, top)
     except ImportError as error:
-        raise ToolMissing(f"hls4ml cannot be imported: {error}", hint="pip install hls4ml") from error
+        raise ToolMissing(
+            f"hls4ml cannot be imported: {error}", hint="pip install hls4ml"
+        ) from error
     layers = {}
     for number, step in enumerate(program.steps):
         if isinstance(step.work, Layer):
@@ -157,8 +159,7 @@ def _entries(program: Program) -> list[dict[str, Any]]:
     ports = {wire.name for wire in program.outputs}
     for wire in program.inputs:
         shapes[wire.name] = wire.shape
-        entry = {"class_name": "Input", "name": _edge_name(wire), "input_shape": _shape(wire)}
-        entries.append(entry | {"result": fixed_text(wire.type)})
+        entries.append(_input_entry(wire))
     for number, step in enumerate(program.steps):
         sources = [_edge_name(wire) for wire in step.inputs]
         if isinstance(step.work, Layer) and shapes[step.inputs[0].name] != step.inputs[0].shape:
@@ -177,15 +178,20 @@ def _entries(program: Program) -> list[dict[str, Any]]:
     return entries
 
 
+def _input_entry(wire: Wire) -> dict[str, Any]:
+    entry = {"class_name": "Input", "name": _edge_name(wire), "result": fixed_text(wire.type)}
+    return entry | {"input_shape": _shape(wire)}
+
+
 def _kernel_entry(name: str, sources: list[str], wires: dict[str, Any]) -> dict[str, Any]:
-    entry = {"class_name": KERNEL, "name": name, "inputs": sources}
-    return entry | {"outputs": list(wires), "wires": wires}
+    entry: dict[str, Any] = {"class_name": KERNEL, "name": name}
+    return entry | {"inputs": sources, "outputs": list(wires), "wires": wires}
 
 
 def _layer_entry(
     number: int, layer: Layer, sources: list[str], outputs: list[str]
 ) -> dict[str, Any]:
-    entry = {"class_name": layer.class_name, "name": _step_name(number)}
+    entry: dict[str, Any] = {"class_name": layer.class_name, "name": _step_name(number)}
     entry |= {"inputs": sources, "outputs": outputs, "layer": layer}
     return entry | dict(layer.attributes)
 

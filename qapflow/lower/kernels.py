@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from qapflow.ir.fixed import Codes, Fixed, widen
+from qapflow.ir.fixed import Codes, Fixed, Overflow, widen
 from qapflow.ir.ops import (
     Affine,
     Clip,
@@ -43,7 +43,7 @@ def copy(wire: Wire) -> Kernel:
 
 def clone(wire: Wire, readers: int) -> Kernel:
     """Return the kernel that sends one stream to several readers."""
-    return Kernel("clone", "clone", {"wire": wire, "readers": readers})
+    return Kernel("", "clone", {"wire": wire, "readers": readers})
 
 
 def _map(macro: str, wire: Wire, roms: tuple[Rom, ...] = (), **params: Any) -> Kernel:
@@ -52,6 +52,8 @@ def _map(macro: str, wire: Wire, roms: tuple[Rom, ...] = (), **params: Any) -> K
 
 
 def _quantize(op: Quantize, x: Wire, out: Wire, stream: bool) -> Kernel:
+    if op.overflow is Overflow.SAT_SYM and op.type.signed and op.type.width == 1:
+        return _map("zero", x)  # ap_fixed still gives -1 here
     if op.divisor == 1:
         # the open ap_fixed reads past the sign when more bits are dropped than there are
         width = max(x.type.width, x.type.frac - op.type.frac + 1)

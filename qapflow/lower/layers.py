@@ -152,7 +152,11 @@ def _layer(
         "bias_data": None,
     }
     if name.startswith("Depthwise"):
-        attributes |= {"depthwise_data": weights, "depthwise_quantizer": None, "depth_multiplier": 1}
+        attributes |= {
+            "depthwise_data": weights,
+            "depthwise_quantizer": None,
+            "depth_multiplier": 1,
+        }
     else:
         attributes["weight_data"] = weights
     if op.bias is not None:

@@ -26,7 +26,9 @@ def unsupported(net: Net, plan: Plan) -> list[Unsupported]:
     ports = {node.name for node in net.inputs} | set(net.outputs)
     for node in live_nodes(net):
         for reason, hint in _problems(net, node, plan, node.name in ports):
-            found.append(Unsupported(node.origin or node.name, type(node.op).__name__, reason, hint))
+            found.append(
+                Unsupported(node.origin or node.name, type(node.op).__name__, reason, hint)
+            )
     return found
 
 
@@ -97,7 +99,7 @@ def valid_reuse_factors(op: Dense | Conv, io_type: IoType, axes: int = 1) -> tup
     """
     n_in, n_out = multiplier_shape(op)
     if isinstance(op, Conv) and is_depthwise(op):
-        return tuple(rf for rf in range(1, n_out + 1) if n_in % rf == 0)
+        return tuple(rf for rf in range(1, n_in + 1) if n_in % rf == 0)
     convolution = isinstance(op, Conv) or axes > 1
     most = n_in if convolution and io_type == "io_parallel" else n_in * n_out
     small = [rf for rf in range(1, min(n_in, most) + 1) if n_in % rf == 0]

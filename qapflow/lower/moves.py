@@ -39,7 +39,7 @@ class LoopsTooDeep(Exception):
 
 def _merge(op: Merge, inputs: Wires, out: Wire, stream: bool) -> Kernel:
     a, b = inputs
-    params: dict[str, Any] = {"op": op, "out": out}
+    params: dict[str, Any] = {"op": op}
     if a.shape == b.shape:
         sizes = {"size": out.size, "lanes": out.lanes, "packets": out.packets}
         return Kernel("zip", "merge", {"sizes": sizes, **params})
@@ -130,14 +130,14 @@ def _pool(op: Pool, inputs: Wires, out: Wire, stream: bool) -> Kernel:
         sizes |= {f"in_{axis}": extents[i], f"size_{axis}": size[i], f"stride_{axis}": step[i]}
         sizes |= {f"pad_{axis}": padding[i][0], f"end_{axis}": end}
         sizes[f"last_{axis}"] = max(extents[i], end - 1 + size[i])
-    return Kernel("pool", "pool", {"sizes": sizes, "kind": op.kind, "out": out})
+    return Kernel("pool", "pool", {"sizes": sizes, "kind": op.kind})
 
 
 def _reduce(op: Reduce, inputs: Wires, out: Wire, stream: bool) -> Kernel:
     (x,) = inputs
     rank = len(x.shape)
     axes = {axis % rank for axis in op.axes}
-    params = {"kind": op.kind, "out": out}
+    params = {"kind": op.kind}
     if stream and axes == set(range(rank - 1)):
         sizes = {"lanes": x.lanes, "packets": x.packets}
         return Kernel("fold", "pool", {"sizes": sizes, **params})

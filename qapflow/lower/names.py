@@ -10,8 +10,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # Names that hls4ml's templates generate for configurations, weights and layers.
 _GENERATED = re.compile(r"(w|b|n|s|t|v|r|o|config|layer|bias|weight)\d+(_.*)?|.*_t", re.IGNORECASE)
 
-_RESERVED = frozenset(
-    """
+_WORDS = """
     alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t
     class compl const constexpr const_cast continue decltype default delete do double dynamic_cast
     else enum explicit export extern false float for friend goto if inline int long mutable
@@ -24,8 +23,8 @@ _RESERVED = frozenset(
     errno stdin stdout stderr exp log sin cos tan abs floor ceil round pow sqrt gamma y0 y1 yn
     j0 j1 jn unix linux i386 ap_start ap_done ap_idle ap_ready ap_clk ap_rst ap_rst_n ap_return
     concat
-    """.split()
-)
+"""
+_RESERVED = frozenset(_WORDS.split())
 
 
 def identifier(name: str) -> str:

@@ -43,6 +43,7 @@ class Wire:
         """Packets of one sample when the wire is a stream."""
         return self.size // self.lanes
 
+
 @dataclass(frozen=True, eq=False)
 class Rom:
     """A constant table; `name` gets the number of its step as prefix. Codes are row-major."""

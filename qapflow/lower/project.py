@@ -114,7 +114,5 @@ def _scripts(plan: Plan, target: Target, top: str) -> Files:
 
 
 def _notice(graph: GraphText, copied: list[str], top: str) -> Files:
-    text = render(
-        "NOTICE.j2", version=__version__, hls4ml=graph.version, copied=copied, top=top
-    )
+    text = render("NOTICE.j2", version=__version__, hls4ml=graph.version, copied=copied, top=top)
     return Files({"NOTICE": text.encode(), "licenses/hls4ml-LICENSE.txt": licence()})

@@ -1,5 +1,6 @@
 // Maxima and sums over windows and over whole axes. Positions outside the tensor never take part,
-// so padding cannot win a maximum and adds nothing to a sum.
+// so padding cannot win a maximum and adds nothing to a sum. CONFIG::sum_t is the type of a maximum's
+// candidates or of a sum.
 #ifndef QAPFLOW_POOL_H_
 #define QAPFLOW_POOL_H_
 
@@ -14,13 +15,16 @@ template <class CONFIG, class X, class Y> void pool_loops(X x[CONFIG::n_in], Y y
         for (int w = -CONFIG::pad_w; w < CONFIG::end_w; w += CONFIG::stride_w)
             for (int c = 0; c < CONFIG::lanes; c++) {
                 #pragma HLS PIPELINE
-                Y sum = 0;
+                typename CONFIG::sum_t sum = 0;
                 bool empty = true;
                 for (int i = 0; i < CONFIG::size_h; i++)
                     for (int j = 0; j < CONFIG::size_w; j++)
                         if (h + i >= 0 && h + i < CONFIG::in_h && w + j >= 0 && w + j < CONFIG::in_w) {
-                            Y term = x[((h + i) * CONFIG::in_w + w + j) * CONFIG::lanes + c];
-                            sum = empty ? term : CONFIG::join(sum, term);
+                            typename CONFIG::sum_t term = x[((h + i) * CONFIG::in_w + w + j) * CONFIG::lanes + c];
+                            if (empty)
+                                sum = term;
+                            else
+                                sum = CONFIG::join(sum, term);
                             empty = false;
                         }
                 y[n++] = sum;
@@ -59,7 +63,7 @@ Rows:
                 PRAGMA_DATA_PACK(out)
                 for (int c = 0; c < CONFIG::lanes; c++) {
                     #pragma HLS UNROLL
-                    typename Y::value_type sum = 0;
+                    typename CONFIG::sum_t sum = 0;
                     bool empty = true;
                     for (int i = 0; i < CONFIG::size_h; i++)
                         for (int j = 0; j < CONFIG::size_w; j++)
@@ -67,8 +71,11 @@ Rows:
                                 int row = slot + 1 + i;
                                 if (row >= CONFIG::size_h)
                                     row -= CONFIG::size_h;
-                                typename Y::value_type term = rows[row][left + j][c];
-                                sum = empty ? term : CONFIG::join(sum, term);
+                                typename CONFIG::sum_t term = rows[row][left + j][c];
+                                if (empty)
+                                    sum = term;
+                                else
+                                    sum = CONFIG::join(sum, term);
                                 empty = false;
                             }
                     out[c] = sum;
@@ -89,15 +96,18 @@ template <class CONFIG, class X, class Y> void reduce_loops(X x[CONFIG::n_in], Y
     for (unsigned i0 = 0; i0 < CONFIG::d0; i0++)
         for (unsigned i1 = 0; i1 < CONFIG::d1; i1++)
             for (unsigned i2 = 0; i2 < CONFIG::d2; i2++) {
-                Y sum = 0;
+                typename CONFIG::sum_t sum = 0;
                 bool empty = true;
                 for (unsigned j0 = 0; j0 < CONFIG::r0; j0++)
                     for (unsigned j1 = 0; j1 < CONFIG::r1; j1++)
                         for (unsigned j2 = 0; j2 < CONFIG::r2; j2++) {
                             #pragma HLS PIPELINE
-                            Y term = x[i0 * CONFIG::a0 + i1 * CONFIG::a1 + i2 * CONFIG::a2 + j0 * CONFIG::b0 +
+                            typename CONFIG::sum_t term = x[i0 * CONFIG::a0 + i1 * CONFIG::a1 + i2 * CONFIG::a2 + j0 * CONFIG::b0 +
                                        j1 * CONFIG::b1 + j2 * CONFIG::b2];
-                            sum = empty ? term : CONFIG::join(sum, term);
+                            if (empty)
+                                sum = term;
+                            else
+                                sum = CONFIG::join(sum, term);
                             empty = false;
                         }
                 y[n++] = sum;
@@ -119,19 +129,28 @@ template <class CONFIG, class X, class Y> void reduce(hls::stream<X> &x, hls::st
 
 // All axes but the last: packets are folded as they arrive.
 template <class CONFIG, class X, class Y> void fold(hls::stream<X> &x, hls::stream<Y> &y) {
-    Y sum;
-    PRAGMA_DATA_PACK(sum)
+    typename CONFIG::sum_t sum[CONFIG::lanes];
+    #pragma HLS ARRAY_PARTITION variable=sum complete
 Packets:
     for (unsigned p = 0; p < CONFIG::packets; p++) {
         #pragma HLS PIPELINE
         X in = x.read();
         for (unsigned c = 0; c < CONFIG::lanes; c++) {
             #pragma HLS UNROLL
-            typename Y::value_type term = in[c];
-            sum[c] = p == 0 ? term : CONFIG::join(sum[c], term);
+            typename CONFIG::sum_t term = in[c];
+            if (p == 0)
+                sum[c] = term;
+            else
+                sum[c] = CONFIG::join(sum[c], term);
         }
     }
-    y.write(sum);
+    Y out;
+    PRAGMA_DATA_PACK(out)
+    for (unsigned c = 0; c < CONFIG::lanes; c++) {
+        #pragma HLS UNROLL
+        out[c] = sum[c];
+    }
+    y.write(out);
 }
 
 } // namespace qapflow
