@@ -1,5 +1,6 @@
 """The proposal: walls, board, overrides, and every complaint."""
 
+import itertools
 import json
 
 import numpy as np
@@ -28,7 +29,7 @@ def dense_net(*sizes, bits=6, width=8, sparsity=0.0, names=()):
     rng = np.random.default_rng(0)
     kind = Fixed(True, width, 4)
     nodes = [Node("x", Input(), (), Edge((sizes[0],), kind), "x")]
-    pairs = zip(sizes, sizes[1:], strict=False)
+    pairs = itertools.pairwise(sizes)
     for k, (n_in, n_out) in enumerate(pairs):
         name = names[k] if names else f"dense_{k}"
         codes = rng.integers(-(2 ** (bits - 1)), 2 ** (bits - 1), (n_in, n_out))
@@ -41,11 +42,11 @@ def dense_net(*sizes, bits=6, width=8, sparsity=0.0, names=()):
     return Net(tuple(nodes), (nodes[-1].name,))
 
 
-def conv_node(kernel, channels, filters, groups=1, shape=(8, 8), source="x"):
+def conv_node(kernel, channels, filters, groups=1, shape=(8, 8)):
     weight = Const(np.ones((*kernel, channels // groups, filters), int), S8)
     rank = len(kernel)
     op = Conv(weight, None, (1,) * rank, ((0, 0),) * rank, (1,) * rank, groups)
-    return Node("conv", op, (source,), Edge((*shape, filters), Fixed(True, 20, 8)), "conv")
+    return Node("conv", op, ("x",), Edge((*shape, filters), Fixed(True, 20, 8)), "conv")
 
 
 def conv_net(**kwargs):
