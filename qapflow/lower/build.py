@@ -109,10 +109,10 @@ class _Builder:
         else:
             assert isinstance(node.op, Conv)
             made = layers.conv(node.op, x, out, choice, self.stream)
-        if made.padding is not None:
-            padded = Wire(self.reserve(f"{out.name}_padded"), made.input_shape, x.type)
-            self.steps.append(Step(node.name, made.padding, (x,), (padded,)))
-            x = padded
+        for work, shape in made.before:
+            ready = Wire(self.reserve(f"{out.name}_in"), shape, x.type)
+            self.steps.append(Step(node.name, work, (x,), (ready,)))
+            x = ready
         x = replace(x, shape=made.input_shape, packet=x.lanes)
         flat = replace(out, shape=made.output_shape)
         self.steps.append(Step(node.name, made.layer, (x,), (flat,)))

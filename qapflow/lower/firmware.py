@@ -18,6 +18,7 @@ HEADERS = {
     "zip": "map",
     "gather": "move",
     "repack": "move",
+    "repeat_lanes": "move",
     "combine": "move",
     "pad": "move",
     "pad_stream": "move",

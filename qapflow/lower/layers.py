@@ -1,13 +1,14 @@
 """Dense and convolution: the dictionaries hls4ml's `ModelGraph.from_layer_list` reads.
 
-Where hls4ml's kernel does less than the operation, the weights are rewritten instead: dilation
+Where hls4ml's kernel does less than the operation, the operation is rewritten instead: dilation
 becomes zeros inside the kernel, groups become zero blocks, padding of a stream becomes a step of
-its own (hls4ml's line buffers have none).
+its own (hls4ml's line buffers have none), and so does the repetition of channels for a depthwise
+layer with several filters a channel.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -15,19 +16,22 @@ import numpy as np
 
 from qapflow.ir.fixed import Codes
 from qapflow.ir.ops import Const, Conv, Dense
-from qapflow.lower.moves import pad_rows
+from qapflow.lower.moves import pad_rows, repeat_channels
 from qapflow.lower.program import Kernel, Layer, Wire
 from qapflow.plan import Choice
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """One layer, its input and output as hls4ml shapes them, and the padding before it."""
+    """One layer, its input and output as hls4ml shapes them, and the steps before it.
+
+    `before` are pairs of a kernel and the shape it makes.
+    """
 
     layer: Layer
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
-    padding: Kernel | None = None
+    before: tuple[tuple[Kernel, tuple[int, ...]], ...] = ()
 
 
 def dense(op: Dense, x: Wire, out: Wire, choice: Choice) -> Prepared:
@@ -47,33 +51,38 @@ def dense(op: Dense, x: Wire, out: Wire, choice: Choice) -> Prepared:
 
 def conv(op: Conv, x: Wire, out: Wire, choice: Choice, stream: bool) -> Prepared:
     """Lower a convolution over one or two spatial axes."""
-    channels, filters = x.shape[-1], out.shape[-1]
+    filters = out.shape[-1]
     depthwise = is_depthwise(op)
     codes = inflate(op.weight.codes, op.dilation)
     kernel = codes.shape[:-2]
     codes = codes.reshape(*kernel, filters, 1) if depthwise else ungroup(codes, op.groups)
-    extents, strides, padding = x.shape[:-1], op.strides, op.padding
-    step: Kernel | None = None
+    before: list[tuple[Kernel, tuple[int, ...]]] = []
+    strides, padding = op.strides, op.padding
     if stream:
         every = strides[0] if len(kernel) == 2 and kernel[0] == 1 else 1
         if every > 1 or any(map(any, padding)):
-            step = pad_rows(x, padding, every)
-        extents = tuple(n + sum(p) for n, p in zip(extents, padding, strict=True))
-        if every > 1:
-            extents, strides = (out.shape[0], *extents[1:]), (1, *strides[1:])
-        padding = ((0, 0),) * len(extents)
-    make = _sizes_1d if len(extents) == 1 else _sizes_2d
-    sizes = make(extents, out.shape[:-1], kernel, strides, padding)
-    sizes |= {"n_chan": channels, "n_filt": filters}
-    name = f"{'Depthwise' if depthwise else ''}Conv{len(extents)}D"
+            # a line buffer of one row ignores the vertical stride
+            rows, *columns = (n + sum(p) for n, p in zip(x.shape[:-1], padding, strict=True))
+            shape = (out.shape[0] if every > 1 else rows, *columns, x.shape[-1])
+            before.append((pad_rows(x, padding, every), shape))
+            x = replace(x, shape=shape)
+        strides = (1, *strides[1:]) if every > 1 else strides
+        padding = ((0, 0),) * len(kernel)
+    if depthwise and filters != x.shape[-1]:
+        shape = (*x.shape[:-1], filters)
+        before.append((repeat_channels(x, filters // x.shape[-1], stream), shape))
+        x = replace(x, shape=shape)
+    make = _sizes_1d if len(kernel) == 1 else _sizes_2d
+    sizes = make(x.shape[:-1], out.shape[:-1], kernel, strides, padding)
+    sizes |= {"n_chan": x.shape[-1], "n_filt": filters}
+    name = f"{'Depthwise' if depthwise else ''}Conv{len(kernel)}D"
     layer = _layer(name, sizes, op, codes, out, choice)
-    return Prepared(layer, (*extents, channels), out.shape, step)
+    return Prepared(layer, x.shape, out.shape, tuple(before))
 
 
 def is_depthwise(op: Conv) -> bool:
-    """Tell whether hls4ml's depthwise kernels (one filter a channel) fit."""
-    channels, filters = op.groups * op.weight.codes.shape[-2], op.weight.codes.shape[-1]
-    return op.groups == channels == filters and op.groups > 1
+    """Tell whether every input channel is convolved on its own."""
+    return op.weight.codes.shape[-2] == 1 and op.groups > 1
 
 
 def inflate(codes: Codes, dilation: tuple[int, ...]) -> Codes:
@@ -106,6 +115,8 @@ def multiplier_shape(op: Dense | Conv) -> tuple[int, int]:
         return op.weight.codes.shape[0], op.weight.codes.shape[1]
     spans = zip(op.weight.codes.shape[:-2], op.dilation, strict=True)
     taps = prod((k - 1) * d + 1 for k, d in spans)
+    if is_depthwise(op):
+        return taps * op.weight.codes.shape[-1], op.weight.codes.shape[-1]
     return taps * op.weight.codes.shape[-2] * op.groups, op.weight.codes.shape[-1]
 
 

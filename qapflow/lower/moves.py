@@ -116,6 +116,14 @@ def pad_rows(x: Wire, padding: tuple[tuple[int, int], ...], step: int) -> Kernel
     return _pad_stream(x, (*padding, (0, 0)), step)
 
 
+def repeat_channels(x: Wire, factor: int, stream: bool) -> Kernel:
+    """Return the kernel that gives every channel `factor` times, neighbours together."""
+    if stream:
+        return Kernel("repeat_lanes", "sizes", {"sizes": {"packets": x.packets, "factor": factor}})
+    out = Wire("", (*x.shape[:-1], x.shape[-1] * factor), x.type)
+    return _gather(x, out, [(x.size, 1), (factor, 0)])
+
+
 def _pool(op: Pool, inputs: Wires, out: Wire, stream: bool) -> Kernel:
     (x,) = inputs
     ranks = 2 - len(op.size)

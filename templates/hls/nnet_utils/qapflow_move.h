@@ -164,6 +164,22 @@ Rows:
     }
 }
 
+// Every channel of a stream `factor` times, neighbours together.
+template <class CONFIG, class X, class Y> void repeat_lanes(hls::stream<X> &x, hls::stream<Y> &y) {
+Packets:
+    for (unsigned p = 0; p < CONFIG::packets; p++) {
+        #pragma HLS PIPELINE II=1
+        X in = x.read();
+        Y out;
+        PRAGMA_DATA_PACK(out)
+        for (unsigned c = 0; c < Y::size; c++) {
+            #pragma HLS UNROLL
+            out[c] = in[c / CONFIG::factor];
+        }
+        y.write(out);
+    }
+}
+
 // Nearest-neighbour upsampling of a stream: one row is buffered.
 template <class CONFIG, class X, class Y> void upsample_stream(hls::stream<X> &x, hls::stream<Y> &y) {
     X row[CONFIG::in_w];
