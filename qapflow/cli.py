@@ -214,8 +214,8 @@ def run_boards(options: argparse.Namespace) -> int:
         print(f"  part      {target.part} ({target.family}, {target.slrs} SLR)")
         print(f"  aliases   {', '.join(target.aliases) or 'none'}")
         print(f"  clock     {target.clock_ns:g} ns by default")
-        print(f"  totals    {total.lut:,} LUT, {total.ff:,} FF, {total.dsp:,} DSP, "
-              f"{total.bram18:,} BRAM18 ({total.bram18 // 2:,} BRAM36), {total.uram:,} URAM")  # fmt: skip
+        memory = f"{total.bram18:,} BRAM18 ({total.bram18 // 2:,} BRAM36), {total.uram:,} URAM"
+        print(f"  totals    {total.lut:,} LUT, {total.ff:,} FF, {total.dsp:,} DSP, {memory}")
         print(f"  source    {target.source}" + ("" if target.verified else " -- NOT VERIFIED"))
         return 0
     targets = list_targets()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SETTINGS = ".qapflow/settings.json"
 LOADED_NET = "net/loaded.net"
 NET = "net/optimised.net"
 RECORDS = "net/layers.json"
@@ -87,7 +88,7 @@ class Context:
     @property
     def plan(self) -> Plan:
         """The plan."""
-        from qapflow.planning import plan_from_json
+        from qapflow.plan_json import plan_from_json
 
         return self._parse(PLAN, lambda content: plan_from_json(content.decode()))
 
@@ -95,8 +96,13 @@ class Context:
         """Verification samples: `kind` is "inputs" or "outputs"; codes [n, *shape] by edge."""
         return self._parse(f"{VECTORS}/{kind}.npz", read_codes)
 
+    @property
+    def vector_facts(self) -> dict[str, Any]:
+        """Ranges seen on the vectors, what they cover, and the user's part of them."""
+        return self._parse(f"{VECTORS}/facts.json", json.loads)
+
     def verification(self, name: str) -> dict[str, Any]:
-        """Result of a verification step."""
+        """Return the result of a verification step."""
         return self._parse(f"{VERIFICATION}/{name}.json", json.loads)
 
     def _parse(self, path: str, parse: Callable[[bytes], T]) -> T:

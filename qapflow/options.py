@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from qapflow.errors import UsageError
-from qapflow.settings import Budgets, BuildSettings
+from qapflow.settings import BuildSettings, Budgets, check_settings
 
 
 def add_build_options(parser: argparse.ArgumentParser) -> None:
@@ -128,27 +127,3 @@ def build_settings(options: argparse.Namespace) -> BuildSettings:
     )
     check_settings(settings)
     return settings
-
-
-def check_settings(settings: BuildSettings) -> None:
-    """Refuse numbers that mean nothing.
-
-    Raises:
-        UsageError: naming the option and its range.
-    """
-    ranges = (
-        ("--clock-ns", settings.clock_ns, 0.1, 1000.0),
-        ("--clock-uncertainty-percent", settings.clock_uncertainty_percent, 0.0, 99.0),
-        ("--float-bits", settings.float_bits, 4, 40),
-        ("--reuse-factor", settings.reuse_factor, 1, 1_000_000),
-        ("--vectors", settings.vectors, 1, 10_000_000),
-        ("--seed", settings.seed, 0, 2**32 - 1),
-        ("--timeout", settings.timeout_s, 1.0, 1e7),
-        ("--max-lut-percent", settings.budgets.max_lut_percent, 0.0, 1e6),
-        ("--max-dsp", settings.budgets.max_dsp, 0, 10**9),
-        ("--max-latency-ns", settings.budgets.max_latency_ns, 0.0, 1e12),
-        ("--max-mismatch", settings.budgets.max_mismatch, 0, 10**12),
-    )
-    for name, value, low, high in ranges:
-        if value is not None and not low <= value <= high:
-            raise UsageError(f"{name} is {value:g}", hint=f"give a number from {low:g} to {high:g}")

@@ -1,0 +1,116 @@
+"""The rules a network obeys, one message for each that is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from qapflow.errors import CheckFailed, UsageError
+from qapflow.ir import ops
+from qapflow.ir.infer import infer_edge, infer_frac
+from qapflow.ir.interval import Interval, bound
+from qapflow.ir.net import Edge, Net, Node
+
+ARITY: dict[type[ops.Op], tuple[int, int]] = {
+    ops.Input: (0, 0),
+    ops.Merge: (2, 2),
+    ops.Concat: (1, 10_000),
+}
+
+
+def require_sound(net: Net) -> None:
+    """Raise unless the network obeys every rule.
+
+    Raises:
+        CheckFailed: naming all broken rules.
+    """
+    broken = check(net)
+    if broken:
+        raise CheckFailed(
+            "the network breaks its own rules: " + "; ".join(broken),
+            hint="this is a bug in qapflow: please report it with the model",
+        )
+
+
+def check(net: Net) -> list[str]:
+    """Return one message for each broken rule; an empty list means the network is sound."""
+    messages = list(_check_names(net))
+    if messages:
+        return messages  # nothing below can be trusted
+    intervals: dict[str, Interval] = {}
+    for node in net.nodes:
+        if isinstance(node.op, ops.Input):
+            intervals[node.name] = Interval.full(node.out)
+            continue
+        edges = tuple(net.edge(name) for name in node.inputs)
+        inside = tuple(intervals[name] for name in node.inputs)
+        problems = list(_check_op(node, edges, inside))
+        if not problems:
+            intervals[node.name], problems = _check_edge(node, edges, inside)
+        else:
+            intervals[node.name] = Interval.full(node.out)
+        messages += [f"{node.name}: {problem}" for problem in problems]
+    return messages
+
+
+def _check_names(net: Net) -> Iterator[str]:
+    seen: set[str] = set()
+    for node in net.nodes:
+        if node.name in seen:
+            yield f"{node.name}: the name is used twice"
+        for name in node.inputs:
+            if name not in seen:
+                yield f"{node.name}: reads {name!r}, which no earlier node drives"
+        low, high = ARITY.get(type(node.op), (1, 1))
+        if not low <= len(node.inputs) <= high:
+            yield f"{node.name}: {type(node.op).__name__} has {len(node.inputs)} inputs"
+        seen.add(node.name)
+    for name in net.outputs:
+        if name not in seen:
+            yield f"output {name!r} is driven by no node"
+    if not net.outputs:
+        yield "the network has no output"
+
+
+def _check_op(
+    node: Node, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]
+) -> Iterator[str]:
+    op = node.op
+    if isinstance(op, ops.Quantize) and op.divisor < 1:
+        yield f"divisor {op.divisor} is not positive"
+    if isinstance(op, ops.Table):
+        last = op.first + len(op.values.codes) - 1
+        if intervals[0].low < op.first or intervals[0].high > last:
+            yield (
+                f"codes {intervals[0].low} to {intervals[0].high} reach a table of "
+                f"{op.first} to {last}"
+            )
+    if isinstance(op, ops.Threshold):
+        if (np.diff(op.thresholds.codes, axis=-1) < 0).any():
+            yield "the thresholds do not ascend"
+        if op.values.codes.shape[-1] != op.thresholds.codes.shape[-1] + 1:
+            yield "there must be one value more than thresholds"
+    if isinstance(op, ops.Clip) and op.lower is not None and op.upper is not None:
+        shift = op.upper.type.frac - op.lower.type.frac
+        low, high = int(op.lower.codes), int(op.upper.codes)
+        if low << max(shift, 0) > high << max(-shift, 0):
+            yield "the lower bound is above the upper"
+
+
+def _check_edge(
+    node: Node, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]
+) -> tuple[Interval, list[str]]:
+    try:
+        interval = bound(node.op, edges, intervals)
+        right = infer_edge(node.op, edges, interval)
+    except UsageError as error:
+        return Interval.full(node.out), [error.what]
+    problems = []
+    if node.out.shape != right.shape:
+        problems.append(f"shape {node.out.shape} should be {right.shape}")
+    if node.out.type.frac != infer_frac(node.op, edges):
+        problems.append(f"type {node.out.type} should have {right.type.frac} fraction bits")
+    elif not node.out.type.contains(right.type):
+        problems.append(f"type {node.out.type} does not hold the proved {right.type}")
+    return interval, problems

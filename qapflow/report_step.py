@@ -1,0 +1,78 @@
+"""The last step of a build: everything that was found out, put into one report."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from qapflow.context import SYNTHESIS, Context
+from qapflow.report.assemble import Findings, assemble
+from qapflow.report.figures import Accuracy, Comparison, Difference, Figure, Report, Source, ToolRun
+from qapflow.versions import compiler_version, keras_versions, package_version
+
+
+def assemble_report(context: Context) -> Report:
+    """Read what the steps left and return the report."""
+    layers, facts = context.layers, context.vector_facts
+    checks = {name: context.verification(name) for name in ("passes", "csim", "keras")}
+    synthesis = json.loads(context.folder.read(SYNTHESIS))
+    accuracy = checks["keras"]["accuracy"]
+    findings = Findings(
+        comparisons=tuple(read_comparison(check["comparison"]) for check in checks.values()),
+        accuracy=Accuracy(**accuracy) if accuracy else None,
+        observed=_observed(context, facts["ranges"]),
+        tools=(*_tools(checks["keras"]["versions"]), *_synth_tools(synthesis)),
+        totals=tuple((name, read_figure(figure)) for name, figure in synthesis["totals"]),
+        notes=tuple(n for n in (*layers["notes"], facts["note"], *synthesis["notes"]) if n),
+    )
+    return assemble(
+        context.net,
+        context.plan,
+        context.target,
+        context.records,
+        model=context.settings.model.name,
+        model_digest=layers["digest"],
+        findings=findings,
+        budgets=context.settings.budgets,
+    )
+
+
+def read_comparison(data: dict[str, Any]) -> Comparison:
+    """Return a comparison from its JSON."""
+    first = data["first"]
+    if first is not None:
+        first = Difference(**{**first, "index": tuple(first["index"])})
+    return Comparison(**{**data, "first": first})
+
+
+def read_figure(data: dict[str, Any]) -> Figure:
+    """Return a figure from its JSON."""
+    return Figure(**{**data, "source": Source(data["source"])})
+
+
+def _observed(context: Context, ranges: dict[str, list[int]]) -> dict[str, tuple[float, float]]:
+    found = {}
+    for name, (low, high) in ranges.items():
+        frac = context.net.edge(name).type.frac
+        found[name] = (math.ldexp(low, -frac), math.ldexp(high, -frac))
+    return found
+
+
+def _tools(keras: dict[str, str]) -> tuple[ToolRun, ...]:
+    hls4ml, compiler = package_version("hls4ml"), compiler_version()
+    rows = [ToolRun("hls4ml", hls4ml, "ok", "wrote the HLS project")]
+    if compiler:
+        rows.append(ToolRun("C++ compiler", compiler, "ok", "compiled the C simulation"))
+    else:
+        rows.append(ToolRun("C++ compiler", "", "not run", "none found; qapflow doctor says more"))
+    if keras:
+        rows += [ToolRun(name, version, "ok") for name, version in sorted(keras.items())]
+    elif not keras_versions():
+        rows.append(ToolRun("Keras", "", "not run", "pip install 'qapflow[train]' to compare"))
+    return tuple(rows)
+
+
+def _synth_tools(synthesis: dict[str, Any]) -> tuple[ToolRun, ...]:
+    rows = tuple(ToolRun(**row) for row in synthesis["tools"])
+    return rows or (ToolRun("synthesis", "", "not run", synthesis["detail"]),)

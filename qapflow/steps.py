@@ -1,0 +1,332 @@
+"""The tool on one page: every step of a build, in order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from qapflow.cache import Step
+from qapflow.context import (
+    LOADED_NET,
+    NET,
+    PLAN,
+    PROJECT,
+    RECORDS,
+    SYNTHESIS,
+    VECTORS,
+    VERIFICATION,
+    Context,
+    file_digest,
+    write_codes,
+)
+from qapflow.errors import ToolMissing
+from qapflow.lower.files import Files
+from qapflow.versions import compiler_version, keras_versions, package_version
+
+if TYPE_CHECKING:
+    from qapflow.report.figures import Comparison
+
+
+def to_json(value: Any) -> bytes:
+    """Return JSON with sorted keys: the same bytes for the same value."""
+    return (json.dumps(value, indent=1, sort_keys=True, default=str) + "\n").encode()
+
+
+def load_settings(context: Context) -> dict[str, Any]:
+    """Name what `load` reads from outside."""
+    settings = context.settings
+    return {
+        "qapflow": package_version("qapflow"),
+        "model": file_digest(settings.model),
+        "weights": file_digest(settings.weights),
+        "calibration": file_digest(settings.calibration),
+        "input_types": dict(settings.input_types),
+        "float_bits": settings.float_bits,
+        "strip_softmax": settings.strip_softmax,
+    }
+
+
+def load(context: Context) -> Files:
+    """Read the model and translate it into a network."""
+    from qapflow.frontend.archive import read_model
+    from qapflow.frontend.load import load as translate
+    from qapflow.frontend.model import LoadOptions
+    from qapflow.frontend.samples import read_calibration
+    from qapflow.ir.fixed import Fixed
+    from qapflow.ir.text import print_net, write_net
+
+    settings = context.settings
+    spec = read_model(settings.model, settings.weights)
+    options = LoadOptions(
+        {name: Fixed.parse(text) for name, text in settings.input_types.items()},
+        read_calibration(settings.calibration, spec) if settings.calibration else {},
+        settings.float_bits,
+        settings.strip_softmax,
+    )
+    loaded = translate(spec, options)
+    layers = {
+        "digest": loaded.spec.digest,
+        "notes": list(loaded.notes),
+        "records": [asdict(record) for record in loaded.records],
+    }
+    return Files(
+        {
+            LOADED_NET: write_net(loaded.net).encode(),
+            "net/00-loaded.txt": print_net(loaded.net).encode(),
+            RECORDS: to_json(layers),
+        }
+    )
+
+
+def optimise(context: Context) -> Files:
+    """Run every pass and keep the network after each, for reading."""
+    from qapflow.ir.check import require_sound
+    from qapflow.ir.text import print_net, write_net
+    from qapflow.passes import PASSES
+
+    net = context.loaded_net
+    files = {}
+    for number, rewrite in enumerate(PASSES, start=1):
+        net = rewrite(net)
+        files[f"net/{number:02}-{rewrite.__name__}.txt"] = print_net(net).encode()
+    require_sound(net)
+    files[NET] = write_net(net).encode()
+    return Files(files)
+
+
+def plan_settings(context: Context) -> dict[str, Any]:
+    """Name what `plan` reads from outside."""
+    settings = context.settings
+    return {
+        "target": asdict(context.target),
+        "overrides": file_digest(settings.overrides),
+        "backend": settings.backend,
+        "io_type": settings.io_type,
+        "clock_ns": settings.clock_ns,
+        "clock_uncertainty_percent": settings.clock_uncertainty_percent,
+        "strategy": settings.strategy,
+        "reuse_factor": settings.reuse_factor,
+    }
+
+
+def plan(context: Context) -> Files:
+    """Choose strategy, reuse factor, io type and clock."""
+    from qapflow.plan_json import plan_to_json
+    from qapflow.planning import propose
+
+    settings = context.settings
+    made = propose(
+        context.net,
+        context.target,
+        io_type=settings.io_type,
+        backend=settings.backend,
+        clock_ns=settings.clock_ns,
+        clock_uncertainty_percent=settings.clock_uncertainty_percent,
+        strategy=settings.strategy,
+        reuse_factor=settings.reuse_factor,
+        overrides=settings.overrides,
+    )
+    return Files({PLAN: plan_to_json(made).encode()})
+
+
+def lower_settings(context: Context) -> dict[str, Any]:
+    """Name what `lower` reads from outside."""
+    return {
+        "target": asdict(context.target),
+        "top": context.top,
+        "hls4ml": package_version("hls4ml"),
+        "qapflow": package_version("qapflow"),
+    }
+
+
+def lower(context: Context) -> Files:
+    """Write the HLS project."""
+    from qapflow.lower.project import lower as write_project
+
+    files = write_project(context.net, context.plan, context.target, context.top)
+    return Files({f"{PROJECT}/{path}": content for path, content in files.contents.items()})
+
+
+def vector_settings(context: Context) -> dict[str, Any]:
+    """Name what `make_vectors` reads from outside."""
+    settings = context.settings
+    return {
+        "inputs": file_digest(settings.inputs),
+        "vectors": settings.vectors,
+        "seed": settings.seed,
+    }
+
+
+def make_vectors(context: Context) -> Files:
+    """Make verification samples and what the interpreter gives for them."""
+    from qapflow.ir.interpret import interpret
+    from qapflow.lower.golden import golden_files
+    from qapflow.verify.coverage import measure
+    from qapflow.verify.inputs import read_inputs
+    from qapflow.verify.vectors import make_vectors as make
+
+    net, settings = context.net, context.settings
+    user = read_inputs(settings.inputs, net) if settings.inputs else None
+    made = make(net, settings.vectors, settings.seed, user.codes if user else None)
+    outputs = interpret(net, made.codes)
+    golden = golden_files(net, made.codes, outputs)
+    measured = measure(net, made.codes)
+    facts = {
+        "ranges": {name: list(ends) for name, ends in measured.ranges.items()},
+        "coverage": [asdict(item) for item in measured.coverage],
+        "user_samples": user.samples if user else 0,
+        "note": user.note if user else "",
+    }
+    files = {f"{PROJECT}/{path}": content for path, content in golden.contents.items()}
+    files[f"{VECTORS}/inputs.npz"] = write_codes(dict(made.codes))
+    files[f"{VECTORS}/outputs.npz"] = write_codes(outputs)
+    files[f"{VECTORS}/facts.json"] = to_json(facts)
+    return Files(files)
+
+
+def _comparison(item: Comparison) -> dict[str, Any]:
+    return asdict(replace(item, seconds=0.0))  # a report holds no wall time: same input, same bytes
+
+
+def check_passes(context: Context) -> Files:
+    """Hold the network as loaded against the network after all passes."""
+    from qapflow.ir.interpret import interpret
+    from qapflow.verify.compare import compare
+
+    before = interpret(context.loaded_net, context.vectors("inputs"))
+    after = context.vectors("outputs")
+    item = compare("network as loaded", "network after passes", context.net, before, after)
+    return Files({f"{VERIFICATION}/passes.json": to_json({"comparison": _comparison(item)})})
+
+
+def csim_settings(context: Context) -> dict[str, Any]:
+    """Name what `simulate` reads from outside."""
+    return {"csim": context.settings.csim, "compiler": compiler_version()}
+
+
+def simulate(context: Context) -> Files:
+    """Compile the C simulation and hold it against the interpreter."""
+    from qapflow.report.figures import Comparison
+    from qapflow.verify.compare import CSIM, INTERPRETER, compare_csim
+    from qapflow.verify.compile_csim import compile_csim
+
+    try:
+        if not context.settings.csim:
+            item = Comparison(INTERPRETER, CSIM, "not run", note="left out as asked (--no-csim)")
+        else:
+            compile_csim(context.project, timeout=context.settings.timeout_s)
+            item = compare_csim(
+                context.net,
+                context.project,
+                context.vectors("inputs"),
+                expected=context.vectors("outputs"),
+                timeout=context.settings.timeout_s,
+            )
+    except ToolMissing as error:
+        if context.settings.require:
+            raise
+        item = Comparison(INTERPRETER, CSIM, "not run", note=f"{error.what}; {error.hint}")
+    return Files({f"{VERIFICATION}/csim.json": to_json({"comparison": _comparison(item)})})
+
+
+def keras_settings(context: Context) -> dict[str, Any]:
+    """Name what `compare_keras` reads from outside."""
+    settings = context.settings
+    versions = keras_versions() if settings.keras != "no" else {}
+    return {
+        "keras": settings.keras,
+        "versions": versions,
+        "labels": file_digest(settings.labels),
+        "strip_softmax": settings.strip_softmax,
+    }
+
+
+def compare_keras(context: Context) -> Files:
+    """Run the model in Keras, where it is installed, and hold the network against it."""
+    from qapflow.verification import keras_check
+
+    check = keras_check(context)
+    result = {
+        "comparison": _comparison(check.comparison),
+        "accuracy": asdict(check.accuracy) if check.accuracy else None,
+        "versions": dict(check.versions),
+    }
+    return Files({f"{VERIFICATION}/keras.json": to_json(result)})
+
+
+def synth_settings(context: Context) -> dict[str, Any]:
+    """Name what `synthesise` reads from outside."""
+    from qapflow.synth.tools import TOOLS, find_tool
+
+    settings = context.settings
+    found = [find_tool(tool) for tool in TOOLS] if settings.synth else []
+    tools = [str(tool) for tool in found]
+    return {"stage": settings.synth, "require": settings.require, "tools": tools}
+
+
+def synthesise(context: Context) -> Files:
+    """Run the vendor's tool as far as asked, or say that it was not run."""
+    from qapflow.synth.result import SynthResult
+    from qapflow.synth.run import run_flow
+
+    settings = context.settings
+    if settings.synth is None:
+        result = SynthResult("not run", "no synthesis asked for (--synth csynth|cosim|impl)")
+    else:
+        result = run_flow(
+            context.project,
+            settings.synth,
+            settings.backend,
+            timeout=settings.timeout_s,
+            require=settings.require,
+        )
+    return Files({SYNTHESIS: to_json(asdict(replace(result, logs=())))})
+
+
+def report_settings(context: Context) -> Mapping[str, Any]:
+    """Name what `report` reads from outside."""
+    settings = context.settings
+    return {
+        "qapflow": package_version("qapflow"),
+        "model": settings.model.name,
+        "target": asdict(context.target),
+        "budgets": asdict(settings.budgets),
+    }
+
+
+def report(context: Context) -> Files:
+    """Put everything together and render it."""
+    from qapflow.report import render
+    from qapflow.report_step import assemble_report
+
+    made = assemble_report(context)
+    forms = {"text": "txt", "json": "json", "html": "html", "md": "md"}
+    return Files(
+        {f"report.{suffix}": render(made, form).encode() for form, suffix in forms.items()}
+    )
+
+
+def _nothing(context: Context) -> dict[str, Any]:
+    return {}
+
+
+STEPS: tuple[Step[Context], ...] = (
+    Step("load", (), load_settings, load),
+    Step("optimise", ("load",), _nothing, optimise),
+    Step("plan", ("optimise",), plan_settings, plan),
+    Step("lower", ("optimise", "plan"), lower_settings, lower),
+    Step("make_vectors", ("optimise",), vector_settings, make_vectors),
+    Step("check_passes", ("load", "optimise", "make_vectors"), _nothing, check_passes),
+    Step("simulate", ("lower", "make_vectors"), csim_settings, simulate),
+    Step("compare_keras", ("load", "make_vectors"), keras_settings, compare_keras),
+    Step("synthesise", ("lower", "make_vectors"), synth_settings, synthesise),
+    Step(
+        "report",
+        ("load", "optimise", "plan", "lower", "make_vectors", "check_passes", "simulate",
+         "compare_keras", "synthesise"),
+        report_settings,
+        report,
+    ),
+)  # fmt: skip
