@@ -18,7 +18,7 @@ from qapflow.frontend.quantizers.float32 import (
     round_through,
     sign_or_one,
     single,
-    through,
+    straight,
 )
 from qapflow.frontend.quantizers.spec import Quantizer, UnsupportedQuantizer
 
@@ -47,7 +47,7 @@ def quantized_bits(quantizer: Quantizer, x: F32) -> Emulated:
     else:
         result = sign_or_one(x)
     scale, _ = scales.constant_scale(quantizer["alpha"])
-    return Emulated.sure(through(x, scale * result))
+    return straight(x, scale * result)
 
 
 def quantized_linear(quantizer: Quantizer, x: F32) -> Emulated:
@@ -68,7 +68,7 @@ def quantized_linear(quantizer: Quantizer, x: F32) -> Emulated:
         scale = scale * np.float32(2.0 ** (quantizer["integer"] - bits + keep))
     levels = round_through(scales.clip_to(x / scale, bounds) - shift) + shift
     result = levels * scale
-    return Emulated(x + (result - x), np.broadcast_to(doubt, x.shape))
+    return straight(x, result, doubt)
 
 
 def binary(quantizer: Quantizer, x: F32) -> Emulated:
@@ -78,7 +78,7 @@ def binary(quantizer: Quantizer, x: F32) -> Emulated:
         signs = (signs + np.float32(1)) / np.float32(2)
     scale, doubt = scales.binary_scale(quantizer, x, signs)
     start = np.tanh(x) if quantizer["alpha"] is None else x
-    return Emulated(through(start, scale * signs), np.broadcast_to(doubt, x.shape))
+    return straight(start, scale * signs, doubt)
 
 
 def ternary(quantizer: Quantizer, x: F32) -> Emulated:
@@ -90,7 +90,7 @@ def ternary(quantizer: Quantizer, x: F32) -> Emulated:
     levels = single(np.abs(x) >= bound) * np.sign(x)
     scale, _ = scales.constant_scale(alpha)
     start = np.tanh(x) if alpha is None else x
-    return Emulated.sure(through(start, scale * levels))
+    return straight(start, scale * levels)
 
 
 def quantized_relu(quantizer: Quantizer, x: F32) -> Emulated:
@@ -115,7 +115,7 @@ def quantized_relu(quantizer: Quantizer, x: F32) -> Emulated:
     bound = quantizer["relu_upper_bound"]
     if bound and not quantizer["is_quantized_clip"]:
         result = np.where(result <= np.float32(bound), result, np.float32(bound))
-    return Emulated.sure(through(start, single(result)))
+    return straight(start, single(result))
 
 
 def _relu_start(quantizer: Quantizer, x: F32, m_i: np.float32, m_f: np.float32) -> F32:

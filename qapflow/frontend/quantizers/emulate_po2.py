@@ -15,7 +15,7 @@ from qapflow.frontend.quantizers.float32 import (
     round_log2,
     sign_or_one,
     single,
-    through,
+    straight,
 )
 from qapflow.frontend.quantizers.spec import Quantizer
 
@@ -26,7 +26,7 @@ def quantized_po2(quantizer: Quantizer, x: F32) -> Emulated:
     """Sign times a power of two; zero becomes the smallest power."""
     effective = quantizer["bits"] - 1 - _sign_of_exponent(quantizer)
     magnitude, doubt = _powers(quantizer, np.abs(x), _exponents(quantizer, effective))
-    return Emulated(through(x, sign_or_one(x) * magnitude), doubt)
+    return straight(x, sign_or_one(x) * magnitude, doubt)
 
 
 def quantized_relu_po2(quantizer: Quantizer, x: F32) -> Emulated:
@@ -42,7 +42,7 @@ def quantized_relu_po2(quantizer: Quantizer, x: F32) -> Emulated:
     negative, unsure = _powers(quantizer, np.maximum(-x, zero) * slope, exponents)
     upper = (x >= 0) | (slope == 0)
     result = single(np.where(upper, positive, -negative))
-    return Emulated(through(start, result), np.where(upper, doubt, unsure))
+    return straight(start, result, np.where(upper, doubt, unsure))
 
 
 def _sign_of_exponent(quantizer: Quantizer) -> int:

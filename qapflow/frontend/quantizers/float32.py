@@ -47,6 +47,16 @@ def through(x: F32, result: F32) -> F32:
         return np.asarray(x + (-x + result), np.float32)
 
 
+def straight(start: F32, result: F32, doubt: Mask | None = None) -> Emulated:
+    """Pass `result` through the straight-through sum with `start`.
+
+    Where the sum does not give it back, graphs and single operations of TensorFlow differ.
+    """
+    values = through(start, result)
+    lost = values != result
+    return Emulated(values, np.asarray(lost if doubt is None else lost | doubt))
+
+
 def round_through(x: F32) -> F32:
     """Ties to even, through the same sum."""
     return through(x, np.rint(x))

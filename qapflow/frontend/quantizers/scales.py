@@ -17,7 +17,7 @@ from qapflow.frontend.quantizers.float32 import (
     round_log2,
     round_through,
     single,
-    through,
+    straight,
 )
 from qapflow.frontend.quantizers.spec import Quantizer, UnsupportedQuantizer
 
@@ -32,8 +32,11 @@ def reduced_axes(scale_axis: int | Sequence[int] | None, rank: int) -> tuple[int
     return tuple(i for i in range(rank) if i not in kept)
 
 
-def nearest_power(scale: F32, relative: float = 0.0) -> tuple[F32, Mask]:
-    """2 ** round(log2(scale + epsilon)), and where the rounding is in doubt."""
+def nearest_power(scale: F32, relative: float = 4 * ULP) -> tuple[F32, Mask]:
+    """2 ** round(log2(scale + epsilon)), in doubt within `relative` of a tie.
+
+    The default covers graphs in which TensorFlow multiplies by a reciprocal instead of dividing.
+    """
     exponent, doubt = round_log2(scale + EPSILON, relative)
     return power(exponent), doubt
 
@@ -86,7 +89,7 @@ def quantized_bits_auto(quantizer: Quantizer, x: F32, unsigned_bits: int) -> Emu
         raise UnsupportedQuantizer(
             f"{quantizer.text} gives NaN or infinity for these values", "use more than one bit"
         )
-    return Emulated(through(x, result), np.broadcast_to(doubt, x.shape))
+    return straight(x, result, doubt)
 
 
 def _levels(x: F32, scale: F32, levels: int) -> F32:
@@ -134,7 +137,7 @@ def ternary_auto(quantizer: Quantizer, x: F32) -> Emulated:
             q = single((np.abs(v) >= scale / np.float32(2)) * np.sign(x))
             scale, unsure = least_squares(alpha, x, q)
             doubt = doubt | unsure
-        return Emulated(through(x, scale * q), np.broadcast_to(doubt, x.shape))
+        return straight(x, scale * q, doubt)
 
 
 def quantized_linear_auto(

@@ -136,7 +136,7 @@ def add_steps(
 def _why_inexact(steps: Steps) -> str:
     if steps.doubt:
         return (
-            f"{steps.doubt} input codes lie within float32 rounding of a tie; "
+            f"{steps.doubt} input codes hang on the last bit of float32; "
             "the result of Keras there depends on the machine"
         )
     if len(steps.thresholds) and int(np.abs(steps.thresholds).max()) > FLOAT32_CODES:

@@ -93,14 +93,21 @@ def _judge(const: Const, doubt: NDArray[np.bool_], quantizer: Quantizer) -> tupl
         if const.type.width <= FLOAT_BITS and not doubt.any():
             return True, ""
         return False, "alpha='auto' scales the weights by floats that are no powers of two"
+    odd = isinstance(alpha, int | float | tuple) and not _powers_of_two(alpha)
+    if odd and (doubt.any() or const.type.width > FLOAT_BITS):
+        return False, f"alpha={alpha} is no power of two"
     if doubt.any():
         return False, (
-            f"{int(doubt.sum())} weights of {quantizer} lie within float32 rounding of a tie; "
+            f"{int(doubt.sum())} weights of {quantizer} hang on the last bit of float32; "
             "QKeras's own result depends on the machine"
         )
     if quantizer.kind.endswith("po2") or alpha == "auto_po2":
         return True, ""
     if const.type.width > FLOAT_BITS and quantizer.params.get("bits", 1) <= FLOAT_BITS:
-        why = "" if alpha is None else f": alpha={alpha} is no power of two"
-        return False, f"{quantizer} gives values of {const.type.width} bits{why}"
+        return False, f"{quantizer} gives values of {const.type.width} bits"
     return True, ""
+
+
+def _powers_of_two(alpha: float | tuple[object, ...]) -> bool:
+    mantissa, _ = np.frexp(np.ravel(np.asarray(alpha, np.float32)))
+    return bool(np.all(np.abs(mantissa) == 0.5))
