@@ -13,7 +13,7 @@ from qapflow.estimate import estimate, is_hardware, total
 from qapflow.frontend.model import LayerRecord
 from qapflow.ir.interval import Interval, bound_net
 from qapflow.ir.net import Edge, Net, Node
-from qapflow.ir.ops import Affine, Conv, Dense
+from qapflow.ir.ops import Affine, Conv, Dense, Reshape
 from qapflow.plan import Plan
 from qapflow.report.budgets import check_budgets
 from qapflow.report.figures import (
@@ -158,8 +158,15 @@ def _layer(
         nonzero_weights=int(np.count_nonzero(weights)),
         can_overflow=overflow_of(net, node, intervals),
         figures={**figures, **found.layer_figures.get(node.name, {})},
-        inputs=node.inputs,
+        inputs=tuple(_feeder(net, name) for name in node.inputs),
     )
+
+
+def _feeder(net: Net, name: str) -> str:
+    """Return the node behind an edge, reshapes passed over: they are no hardware."""
+    while isinstance(net.by_name[name].op, Reshape):
+        (name,) = net.by_name[name].inputs
+    return name
 
 
 def _values(edge: Edge, low: int, high: int) -> Range:

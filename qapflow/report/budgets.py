@@ -69,5 +69,5 @@ def _mismatch(limit: int, comparisons: Sequence[Comparison]) -> Budget:
     met = worst.mismatches <= limit
     culprit = worst.first.layer if worst.first and not met else ""
     return Budget(
-        name, float(limit), float(worst.mismatches), met, culprit, f"{worst.samples} samples"
+        name, float(limit), float(worst.mismatches), met, culprit, f"{worst.samples:,} samples"
     )

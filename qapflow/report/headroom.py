@@ -79,7 +79,7 @@ def judge_fit(target: Target, totals: Totals) -> tuple[bool, str]:
     verdict = "does not fit" if over else "tight" if reasons else "fits"
     sentence = f"{verdict}: {', '.join(shares)}"
     if over or reasons:
-        sentence += f". Because {'; '.join(over or reasons)}"
+        sentence += f". {'Too much' if over else 'Tight'}: {'; '.join(over or reasons)}"
     return not over, sentence + _slr_remark(target, used, bool(over))
 
 

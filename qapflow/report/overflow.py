@@ -55,7 +55,7 @@ def state_overflow(net: Net, intervals: Intervals) -> str:
         first = (
             f"no accumulator can overflow: each of {len(sums)} holds every partial sum of every "
             f"input. Narrowest margin: {name} reaches {low} to {high} of {kind.lo} to {kind.hi} "
-            f"({kind}), {float(margins[name]):.1%} to spare"
+            f"({kind}), {100 * float(margins[name]):.1f} % to spare"
         )
     else:
         first = "no accumulator can overflow: the network sums nothing"

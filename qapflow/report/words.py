@@ -114,16 +114,16 @@ def judge(report: Report) -> Verdict:
         worst = different[0]
         detail = f"{worst.mismatches:,} of {worst.values:,} values differ"
         return Verdict("failed", f"{worst.left} and {worst.right} differ", detail)
+    parties = " = ".join(dict.fromkeys(name for c in equal for name in (c.left, c.right)))
+    samples = plural(min((c.samples for c in equal), default=0), "sample")
     if missed:
         names = "; ".join(f"{b.name}: {budget_text(b)}" for b in missed)
-        return Verdict("failed", f"{plural(len(missed), 'budget')} not met", names)
+        verified = f". Verified: {parties}, bit for bit on {samples}" if equal else ""
+        return Verdict("failed", f"{plural(len(missed), 'budget')} not met", names + verified)
     if not equal:
         return Verdict("unverified", "Built, not verified", "no comparison was run")
-    samples = min(c.samples for c in equal)
-    parties = list(dict.fromkeys(name for c in equal for name in (c.left, c.right)))
-    values = sum(c.values for c in equal)
-    detail = f"bit for bit on {plural(samples, 'sample')}, {plural(values, 'value')} compared"
-    return Verdict("passed", " = ".join(parties), detail)
+    values = plural(sum(c.values for c in equal), "value")
+    return Verdict("passed", parties, f"bit for bit on {samples}, {values} compared")
 
 
 def budget_text(budget: Budget) -> str:

@@ -1,0 +1,77 @@
+"""The report as one HTML file: no other files, no network, nothing unescaped."""
+
+from __future__ import annotations
+
+import math
+
+import jinja2
+from markupsafe import Markup
+
+from qapflow.report import plots, words
+from qapflow.report.figures import Report
+from qapflow.report.headroom import best_figures
+from qapflow.resources import templates_dir
+
+MOST_ROWS = 24  # of a plot before it is folded
+
+
+def render_html(report: Report) -> str:
+    """Return the report as a page; the same report gives the same bytes."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates_dir() / "report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "plain": words.printable,
+        "clip": clip,
+        "shape": words.shape_text,
+        "volume": math.prod,
+        "sentence": lambda text: text[:1].upper() + text[1:],
+    }
+    best = best_figures(report.totals)
+    resources = plots.resource_plot(report)
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        words=words,
+        verdict=words.judge(report),
+        latency=best.get("latency_cycles"),
+        interval=best.get("ii_cycles"),
+        usages=words.usages(report),
+        fit=report.headroom.partition(":")[0],
+        columns=[n for n in words.COSTS if any(_costs(report, n))],
+        notes=(*words.estimate_notes(report), *report.notes),
+        resources=resources,
+        shows_slr=any(kind == "slr" for row in resources.rows for _, kind, _ in row.marks),
+        latency_plot=plots.latency_plot(report),
+        activations=plots.activation_plot(report),
+        weights=plots.weight_plot(report),
+        sparsity=plots.sparsity_plot(report),
+        most=MOST_ROWS,
+        left=plots.LEFT,
+        width=plots.WIDTH,
+        right=plots.RIGHT,
+        style=_source("style.css"),
+        script=_source("sort.js"),
+    )
+
+
+def clip(text: str, length: int) -> str:
+    """Return text on one line, its middle left out where it is longer than `length`."""
+    text = words.printable(text)
+    if len(text) <= length:
+        return text
+    head = (length - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
+
+
+def _costs(report: Report, name: str) -> list[float]:
+    return [layer.figures[name].value for layer in report.layers if name in layer.figures]
+
+
+def _source(name: str) -> Markup:
+    """Read one of our own files, which goes into the page as it is."""
+    return Markup((templates_dir() / "report" / name).read_text(encoding="utf-8"))

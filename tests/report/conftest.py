@@ -1,0 +1,139 @@
+from dataclasses import replace
+
+import pytest
+
+from qapflow.report.figures import (
+    Accuracy,
+    Budget,
+    Comparison,
+    Difference,
+    Figure,
+    LayerReport,
+    LedgerRow,
+    Report,
+    Source,
+    ToolRun,
+)
+from qapflow.target import Resources, Target
+
+BOARD = Target(
+    name="twodie",
+    part="xctwo-1",
+    aliases=(),
+    family="virtex-ultrascale+",
+    description="a part for tests",
+    clock_ns=5.0,
+    resources=Resources(lut=100_000, ff=200_000, dsp=500, bram18=100, uram=0),
+    slrs=2,
+    source="written by a test",
+    verified=False,
+)
+
+
+def estimated(value, unit, low=None, high=None, note=""):
+    return Figure(value, unit, Source.ESTIMATE, low, high, note)
+
+
+def layer(name, op="Dense", **changes):
+    plain = LayerReport(
+        name=name,
+        op=op,
+        origin=name,
+        class_name="QDense",
+        regime="exact",
+        reason="",
+        input_shapes=((16,),),
+        output_shape=(8,),
+        input_types=("s16.10",),
+        output_type="s20.15",
+        weight_type="s6.5",
+        strategy="latency",
+        reuse_factor=1,
+        value_range=(-8.0, 7.5),
+        observed_range=(-2.0, 3.0),
+        weight_range=(-0.5, 0.75),
+        weights=128,
+        nonzero_weights=32,
+        can_overflow="",
+        figures={
+            "latency_cycles": estimated(2.0, "cycles", 1.0, 4.0),
+            "ii_cycles": estimated(1.0, "cycles"),
+            "lut": estimated(9000.0, "lut", 7000.0, 12000.0),
+            "ff": estimated(500.0, "ff", 400.0, 800.0),
+            "dsp": estimated(20.0, "dsp"),
+            "bram18": estimated(0.0, "bram18"),
+            "uram": estimated(0.0, "uram"),
+        },
+        inputs=("x",),
+    )
+    return replace(plain, **changes)
+
+
+@pytest.fixture
+def board():
+    return BOARD
+
+
+@pytest.fixture
+def report():
+    """A small report with something in every section."""
+    relu = layer(
+        "relu <1>",
+        "Quantize",
+        class_name="QActivation",
+        weight_type="",
+        strategy="",
+        reuse_factor=None,
+        input_types=("s20.15",),
+        output_type="u6.4",
+        weight_range=None,
+        weights=0,
+        nonzero_weights=0,
+        value_range=(0.0, 3.9375),
+        observed_range=None,
+        can_overflow="saturates",
+        regime="chosen",
+        reason="float layer",
+        figures={"lut": estimated(40.0, "lut", 12.0, 120.0, "uncalibrated for vitis: quantize")},
+        inputs=("fc|1",),
+    )
+    totals = (
+        ("latency_cycles", estimated(12.0, "cycles", 9.0, 15.0)),
+        ("ii_cycles", estimated(1.0, "cycles")),
+        ("lut", estimated(9040.0, "lut", 7012.0, 12120.0)),
+        ("ff", estimated(500.0, "ff", 400.0, 800.0)),
+        ("dsp", estimated(20.0, "dsp")),
+        ("dsp", Figure(18.0, "dsp", Source.CSYNTH)),
+        ("bram18", estimated(0.0, "bram18")),
+        ("uram", estimated(0.0, "uram")),
+    )
+    first = Difference("fc|1", "fc|1", 3, (0, 2), -5, -4, -0.3125, -0.25, "truncated, not rounded")
+    return Report(
+        model="digits & co.h5",
+        model_digest="ab" * 32,
+        net_digest="cd" * 32,
+        qapflow_version="1.2.3",
+        target=BOARD,
+        clock_ns=5.0,
+        backend="vitis",
+        io_type="io_parallel",
+        regime="chosen",
+        layers=(layer("fc|1"), relu),
+        totals=totals,
+        fits=True,
+        headroom="fits: LUT 9.0 % of the board (18.1 % of one SLR)",
+        ledger=(LedgerRow("fc|1", 128, 90, 96, 128, 0, "0 % of this sparsity is used"),),
+        comparisons=(
+            Comparison("Keras", "interpreter", "equal", 1000, 8000, 0, 1.25),
+            Comparison("interpreter", "C simulation", "different", 1000, 8000, 7, 2.5, first),
+            Comparison("C simulation", "cosim", "not run", note="vitis_hls was not found"),
+        ),
+        accuracy=Accuracy(1000, 0.0125, 0.998, 0.91, 0.915),
+        budgets=(
+            Budget("DSP", 500.0, 18.0, met=True, source="csynth"),
+            Budget("latency, ns", 50.0, 60.0, met=False, culprit="fc|1", source="estimate"),
+        ),
+        tools=(ToolRun("g++", "12.2.0", "ok", "2.5 s"), ToolRun("vitis_hls", "", "not run", "no")),
+        overflow_statement="no accumulator can overflow: the network sums nothing",
+        notes=("stripped PruneLowMagnitude from 1 layer",),
+    )
