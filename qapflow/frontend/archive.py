@@ -204,8 +204,8 @@ def _notes(flat: Flat, weights: Mapping[Path_, LayerWeights]) -> list[str]:
     for path in sorted(pruned):
         if weights[path].unmasked:
             notes.append(
-                f"layer {'/'.join(path)!r}: the pruning mask zeroed {weights[path].unmasked} weights "
-                "that were not zero in the file, as the wrapper does in every call"
+                f"layer {'/'.join(path)!r}: the pruning mask zeroed {weights[path].unmasked} "
+                "weights that were not zero in the file, as the wrapper does in every call"
             )
     if flat.dropped:
         notes.append(f"dropped layers that no output needs: {', '.join(flat.dropped)}")

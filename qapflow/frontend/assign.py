@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 
 from qapflow.errors import UsageError
 from qapflow.frontend.expected import Expected, expected_weights
-from qapflow.frontend.fields import RESAVE
 from qapflow.frontend.graph import Layer, Model
 from qapflow.frontend.stored import LayerWeights, Named, name_weights
 

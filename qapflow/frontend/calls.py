@@ -25,6 +25,7 @@ class Call:
 
     inputs: tuple[Ref, ...]
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    keras3: bool = False  # written in the form of Keras 3
 
 
 def parse_calls(nodes: object, at: str) -> tuple[Call, ...]:
@@ -77,7 +78,7 @@ def _keras3_call(node: Mapping[str, Any], at: str) -> Call:
             arguments[key] = "tensor"
         elif value is not None and not (key == "training" and not value):
             arguments[key] = value
-    return Call(tuple(refs), arguments)
+    return Call(tuple(refs), arguments, True)
 
 
 def _histories(value: Any, at: str) -> Iterator[Ref]:

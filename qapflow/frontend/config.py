@@ -37,9 +37,16 @@ KERAS1_CLASSES = {
     "Deconvolution2D": "Conv2DTranspose",
 }
 KERAS1_ORDERINGS = {"tf": "channels_last", "th": "channels_first"}
+KERAS1_CLASSES_RENAMED = frozenset(
+    {
+        "AveragePooling1D", "Conv1D", "Conv2D", "Conv2DTranspose", "Dense", "Dropout", "GRU",
+        "GaussianDropout", "LSTM", "MaxPooling1D", "SeparableConv2D", "SimpleRNN",
+        "SpatialDropout1D", "SpatialDropout2D",
+    }
+)  # fmt: skip
 # Classes a package of its own may define anew; such a one keeps its package in the class name.
-KERAS_CLASSES = frozenset(
-    """Activation ActivityRegularization Add AlphaDropout Attention Average AveragePooling1D
+_NAMES = """
+    Activation ActivityRegularization Add AlphaDropout Attention Average AveragePooling1D
     AveragePooling2D BatchNormalization Bidirectional Concatenate Conv1D Conv1DTranspose Conv2D
     Conv2DTranspose Cropping1D Cropping2D Dense DepthwiseConv1D DepthwiseConv2D Dot Dropout ELU
     EinsumDense Embedding Flatten GRU GaussianDropout GaussianNoise GlobalAveragePooling1D
@@ -51,8 +58,9 @@ KERAS_CLASSES = frozenset(
     QActivation QAdaptiveActivation QAveragePooling2D QBatchNormalization QBidirectional QConv1D
     QConv2D QConv2DBatchnorm QConv2DTranspose QDense QDepthwiseConv2D QDepthwiseConv2DBatchnorm
     QGRU QGlobalAveragePooling2D QLSTM QSeparableConv1D QSeparableConv2D QSimpleRNN
-    PruneLowMagnitude Sequential Functional Model""".split()
-)
+    PruneLowMagnitude Sequential Functional Model
+"""
+KERAS_CLASSES = frozenset(_NAMES.split())
 # "Custom" and "Addons"-like packages name no module; "Custom" is the default of the decorator.
 KNOWN_PACKAGES = frozenset({"", "keras", "tf_keras", "tensorflow", "qkeras", "keras_core"})
 TFMOT = "tensorflow_model_optimization"
@@ -75,7 +83,7 @@ def plain_class(entry: Mapping[str, Any]) -> tuple[str, str]:
     package = prefix or ("" if home in KNOWN_PACKAGES else home)
     if isinstance(module, str) and re.match(r"(tf_)?keras(\.src)?\.ops\b", module):
         return f"ops>{name}", "keras.ops"
-    foreign = package not in KNOWN_PACKAGES and home != TFMOT and package != TFMOT
+    foreign = package not in KNOWN_PACKAGES and TFMOT not in (home, package)
     if home in KNOWN_PACKAGES - {""} and prefix in KNOWN_PACKAGES | {"Custom"}:
         foreign = False
     if foreign and name in KERAS_CLASSES:
@@ -154,11 +162,5 @@ def _is_keras1(old: str, class_name: str) -> bool:
     if old == "output_dim":
         return class_name not in ("Embedding",)
     if old in ("p", "bias", "init", "stride"):
-        return (
-            class_name
-            in (
-                "Dropout SpatialDropout1D SpatialDropout2D GaussianDropout Dense Conv1D Conv2D "
-                "LSTM GRU SimpleRNN MaxPooling1D AveragePooling1D SeparableConv2D Conv2DTranspose"
-            ).split()
-        )
+        return class_name in KERAS1_CLASSES_RENAMED
     return True

@@ -7,25 +7,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-KERNEL = frozenset(
-    """Dense Conv1D Conv2D Conv3D Conv1DTranspose Conv2DTranspose EinsumDense BinaryDense
-    TernaryDense""".split()
-)
+_KERNEL = """
+    Dense Conv1D Conv2D Conv3D Conv1DTranspose Conv2DTranspose EinsumDense BinaryDense
+    TernaryDense
+"""
+KERNEL = frozenset(_KERNEL.split())
 RECURRENT = frozenset({"LSTM", "GRU", "SimpleRNN"})
 NORMALISATIONS = frozenset({"BatchNormalization", "LayerNormalization"})
 FUSED = {
     "QConv2DBatchnorm": "kernel",
     "QDepthwiseConv2DBatchnorm": "depthwise_kernel",
 }
-WITHOUT_WEIGHTS = frozenset(
-    """InputLayer Activation ReLU LeakyReLU ELU Softmax ThresholdedReLU Flatten Reshape Permute
+_WITHOUT_WEIGHTS = """
+    InputLayer Activation ReLU LeakyReLU ELU Softmax ThresholdedReLU Flatten Reshape Permute
     RepeatVector Masking ZeroPadding1D ZeroPadding2D Cropping1D Cropping2D UpSampling1D
     UpSampling2D MaxPooling1D MaxPooling2D AveragePooling1D AveragePooling2D GlobalMaxPooling1D
     GlobalMaxPooling2D GlobalAveragePooling1D GlobalAveragePooling2D Concatenate Add Subtract
     Multiply Average Maximum Minimum Dot Dropout SpatialDropout1D SpatialDropout2D
     GaussianDropout GaussianNoise AlphaDropout ActivityRegularization QActivation
-    QAveragePooling2D QGlobalAveragePooling2D""".split()
-)
+    QAveragePooling2D QGlobalAveragePooling2D
+"""
+WITHOUT_WEIGHTS = frozenset(_WITHOUT_WEIGHTS.split())
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,7 @@ class _Flattener:
         )
         outputs: dict[CallId, list[Source]] = {}
 
-        def source(ref: Ref) -> Source:
-            where = links.find(ref)
+        def source(where: CallId, ref: Ref) -> Source:
             if model.layers[where[0]].model is None:
                 name, _ = outputs[where][0]
                 if model.layers[where[0]].name in fed:
@@ -84,7 +83,7 @@ class _Flattener:
             if given is not None and layer.name in fed:
                 outputs[where] = [fed[layer.name]]
                 continue
-            inbound = tuple(source(ref) for ref in call.inputs)
+            inbound = tuple(source(links.find(ref), ref) for ref in call.inputs)
             if layer.model is not None:
                 inner = self.unique(prefix + layer.name)
                 outputs[where] = self.run(layer.model, inner + "/", (*path, layer.name), inbound)
@@ -92,7 +91,7 @@ class _Flattener:
             name = self.unique(prefix + layer.name)
             outputs[where] = [(name, 0)]
             self.add(FlatCall(name, (*path, layer.name), layer, call, inbound))
-        return [source(ref) for ref in model.outputs]
+        return [source(links.find_output(ref), ref) for ref in model.outputs]
 
 
 class Links:
@@ -103,6 +102,7 @@ class Links:
         self.at = f"model {(prefix[:-1] or model.name)!r}"
         names = [(k, name) for k, x in enumerate(model.layers) for name in (x.stored_name, x.name)]
         self.index = {name: k for k, name in names}
+        self.keras3 = any(call.keras3 for layer in model.layers for call in layer.calls)
         self.shift = self._shifts()
 
     def calls(self, layer: Layer) -> tuple[Call, ...]:
@@ -117,17 +117,25 @@ class Links:
     def _shifts(self) -> dict[str, int]:
         """Return the number of the first call of each nested model.
 
-        A model built with an Input owns a call of its own that files leave out, so its calls are
-        numbered from 1; other models and layers are numbered from 0.
+        A Keras 2 model built with an Input owns a call of its own that files leave out, so its
+        calls are numbered from 1; those of other models and of Keras 3 are numbered from 0.
         """
         highest: dict[str, int] = {}
         for ref in self.refs():
             highest[ref.layer] = max(highest.get(ref.layer, 0), ref.node)
         return {
-            layer.name: int(highest.get(layer.name, 0) == len(layer.calls))
+            layer.name: int(not self.keras3 and highest.get(layer.name, 0) == len(layer.calls))
             for layer in self.model.layers
             if layer.model is not None and layer.calls
         }
+
+    def find_output(self, ref: Ref) -> CallId:
+        """Return the call an output of the model means: Keras 3 numbers these from 1."""
+        index = self.index.get(ref.layer)
+        nested = None if index is None else self.model.layers[index].model
+        if self.keras3 and nested is not None and nested.kind == "functional":
+            return self.find(Ref(ref.layer, ref.node - 1, ref.tensor))
+        return self.find(ref)
 
     def find(self, ref: Ref) -> CallId:
         """Return the call that a reference means."""

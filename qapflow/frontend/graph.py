@@ -106,6 +106,8 @@ def parse_layer(entry: Mapping[str, Any], at: str, depth: int) -> Layer:
     if "layers" in config and isinstance(config["layers"], list) and class_name == "Merge":
         raise UsageError("a Keras 1 Merge layer holds models of its own", f"layer {name!r}", RESAVE)
     calls = parse_calls(entry.get("inbound_nodes", []), at)
+    if is_operation(entry, config, calls):
+        class_name, package = f"ops>{class_name}", "keras.ops"
     inner_entry = config.get("layer")
     inner = None
     if isinstance(inner_entry, Mapping) and depth < MAX_DEPTH:
@@ -119,6 +121,17 @@ def parse_layer(entry: Mapping[str, Any], at: str, depth: int) -> Layer:
     if inner is not None:
         flat["layer"] = {"class_name": inner.class_name, "config": inner.config}
     return Layer(name, class_name, flat, calls, None, False, inner)
+
+
+def is_operation(
+    entry: Mapping[str, Any], config: Mapping[str, Any], calls: tuple[Call, ...]
+) -> bool:
+    """Tell whether Keras 3 recorded a plain operation like `x + y`, called like a layer class.
+
+    HDF5 files do not say the module, but unlike layers operations have no dtype policy.
+    """
+    settings = {"dtype", "trainable"} & config.keys()
+    return not settings and "module" not in entry and any(call.keras3 for call in calls)
 
 
 def _strip(inner: Layer, wrapper_name: str, calls: tuple[Call, ...]) -> Layer:

@@ -1,4 +1,4 @@
-"""HDF5 files of unknown origin: nothing outside the file is read, nothing before its size is known."""
+"""HDF5 files of unknown origin: nothing outside is read, nothing before its size is known."""
 
 from __future__ import annotations
 

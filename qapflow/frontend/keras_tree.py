@@ -129,12 +129,16 @@ def _variables(reader: Hdf5Reader, group: h5py.Group | None) -> list[Array]:
 
 
 def _pruning(layer: Layer, reader: Hdf5Reader, group: h5py.Group | None) -> Pairs:
-    """Return mask and threshold of every pruned weight and the step counter."""
+    """Return the masks of a pruning wrapper.
+
+    It holds the pruned weights once more, then mask and threshold of each, then a step counter.
+    """
     found = _variables(reader, group)
-    names = [f"{kind}_{k}" for k in range(len(found) // 2) for kind in ("mask", "threshold")]
-    if len(found) != len(names) + 1:
+    thresholds = sum(array.ndim == 0 for array in found[:-1])
+    large = [array for array in found if array.ndim > 0]
+    if not found or len(large) not in (thresholds, 2 * thresholds):
         raise missing_weights(layer, f"layer {layer.name!r}", ["mask", "pruning_step"], [])
-    return list(zip([*names, "pruning_step"], found, strict=True))
+    return [(f"mask_{k}", mask) for k, mask in enumerate(large[len(large) - thresholds :])]
 
 
 def _own(layer: Layer, reader: Hdf5Reader, group: h5py.Group | None, name: str) -> Pairs:
