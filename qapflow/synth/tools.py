@@ -87,20 +87,21 @@ def version_of_folder(path: Path) -> str:
     return found[1] if found else ""
 
 
-@cache
 def ask_version(path: Path, option: str) -> str:
     """Start the program for its banner and return the version in it ("" if it has none)."""
+    return banner_version(ask_banner(path, option)) or version_of_folder(path)
+
+
+@cache
+def ask_banner(path: Path, option: str) -> str:
+    """Return what a program prints when asked for its version, "" if it cannot be started."""
     with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "banner.txt"
         try:
-            ended = Runner().run(
-                [str(path), option],
-                log=Path(folder) / "banner.txt",
-                timeout=_PROBE_SECONDS,
-                cwd=Path(folder),
-            )
+            command = [str(path.absolute()), option]
+            return Runner().run(command, log=log, timeout=_PROBE_SECONDS, cwd=Path(folder)).text
         except OSError:
-            return version_of_folder(path)
-        return banner_version(ended.text) or version_of_folder(path)
+            return ""
 
 
 def banner_version(text: str) -> str:
