@@ -128,7 +128,7 @@ def _rounded(
     codes = Fraction(2) ** (site.type.frac - frac)
     free = max(min(hi, (high + 1) * codes), -max(lo, (low - 1) * codes))
     reason = ""
-    if max(-low, high).bit_length() > FLOAT32_BITS or free > FLOAT32_CODES:
+    if max(-low - 1, high).bit_length() > FLOAT32_BITS or free > FLOAT32_CODES:
         reason = "input or output has more bits than float32, in which Keras computes"
     elif start is not None and start * Fraction(2) ** frac >= FLOAT32_CODES:
         reason = "inputs are so large that QKeras's straight-through sum loses the output's bits"

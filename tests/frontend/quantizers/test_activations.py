@@ -44,6 +44,12 @@ def test_quantized_bits(kind, symmetric):
     assert result.exact
 
 
+def test_quantized_linear_saturates_before_it_rounds():
+    x, got, result = apply("quantized_linear(5,1)", "s10.6")
+    assert np.array_equal(got, np.clip(np.rint(x * 8), -15, 15) / 8)
+    assert result.exact
+
+
 @pytest.mark.parametrize("kind", TYPES)
 def test_quantized_bits_of_one_bit_and_without_sign(kind):
     x, got, _ = apply("quantized_bits(1,2,alpha=1)", kind)

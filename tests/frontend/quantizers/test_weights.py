@@ -30,6 +30,20 @@ def test_quantized_bits_rounds_ties_to_even_and_saturates(bits, integer, symmetr
     assert result.const.type.width <= bits
 
 
+def test_quantized_linear_is_symmetric_unless_told():
+    weights = np.arange(-40, 41) / 16
+    got, _ = values("quantized_linear(4,1,alpha=1)", weights)
+    assert np.array_equal(got, np.clip(np.rint(weights * 4), -7, 7) / 4)
+    got, _ = values("quantized_linear(4,1,symmetric=0,alpha=2.0)", weights)
+    assert np.array_equal(got, np.clip(np.rint(weights * 2), -8, 7) / 2)
+    got, _ = values("quantized_linear(1,1,alpha=1)", [-0.2, 0.0, 3.0])
+    assert got.tolist() == [-1, 1, 1]  # half of 2 ** (integer + 1) on both sides
+    got, result = values("quantized_linear(4,0)", RNG.normal(0, 1, (30, 4)))
+    assert result.exact
+    step = np.array([np.abs(c[c != 0]).min() for c in got.T])
+    assert np.all(np.log2(step) % 1 == 0)
+
+
 def test_one_bit_is_a_sign_and_zero_is_positive():
     got, _ = values("quantized_bits(1,3,alpha=1)", [-2.0, -1e-9, 0.0, 0.1])
     assert got.tolist() == [-1, -1, 1, 1]

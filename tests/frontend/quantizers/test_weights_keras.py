@@ -50,8 +50,8 @@ def grid(kind, **choices):
 SPECS = [
     *grid(
         "quantized_bits",
-        bits=(1, 2, 4, 6, 8, 16),
-        integer=(0, 1, 3, 7),
+        bits=(1, 2, 6, 16),
+        integer=(0, 3),
         symmetric=(0, 1),
         keep_negative=(True, False),
         alpha=(1, None, 0.5, 0.3),
@@ -123,3 +123,23 @@ def test_weights_equal_qkeras(qkeras, kind, role):
         for found in mismatches(qkeras, spec, role)
     ]
     assert not bad, bad[:5]
+
+
+@pytest.mark.parametrize("name", ["normal", "ties", "conv"])
+def test_graphs_give_the_same_as_single_operations(qkeras, name):
+    """Compiled graphs may reorder float32 arithmetic; what we call exact must not care."""
+    import tensorflow as tf
+
+    values = arrays()[name]
+    specs = [s for s in SPECS if "auto_po2" in str(s)] + SPECS[::17]
+    exact = 0
+    for spec in specs:
+        quantizer = getattr(qkeras, spec["class_name"])(**spec["config"])
+        if hasattr(quantizer, "_set_trainable_parameter"):
+            quantizer._set_trainable_parameter()
+        expected = tf.function(quantizer)(tf.constant(values)).numpy()
+        ours = quantize_weights(parse_quantizer(spec), values)
+        exact += ours.exact
+        if ours.exact:
+            assert np.array_equal(ours.const.type.decode(ours.const.codes), expected), spec
+    assert exact > 0.8 * len(specs)
