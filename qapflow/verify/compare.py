@@ -53,26 +53,15 @@ def compare(
                 f"{right_name} as {right[name].shape}",
                 name,
             )
-    masks = {name: np.asarray(left[name] != right[name], bool) for name in names}
-    samples = max(len(mask) for mask in masks.values())
-    result = Comparison(
-        left=left_name,
-        right=right_name,
-        verdict="equal",
-        samples=samples,
-        values=sum(mask.size for mask in masks.values()),
-        mismatches=sum(int(np.count_nonzero(mask)) for mask in masks.values()),
-        seconds=seconds,
-        note=note,
-    )
-    if not result.mismatches:
-        return result
-    wrong = np.zeros(samples, bool)
-    for mask in masks.values():
-        wrong |= mask.reshape(samples, -1).any(axis=1)
-    return replace(
-        result, verdict="different", first=_explain(net, left, right, np.flatnonzero(wrong), trace)
-    )
+    masks = [np.asarray(left[name] != right[name], bool) for name in names]
+    samples = len(masks[0])
+    values, mismatches = (sum(map(f, masks)) for f in (np.size, np.count_nonzero))
+    equal = Comparison(left_name, right_name, "equal", samples, values, seconds=seconds, note=note)
+    if not mismatches:
+        return equal
+    rows = [mask.reshape(samples, -1).any(axis=1) for mask in masks]
+    first = _explain(net, left, right, np.flatnonzero(np.any(rows, axis=0)), trace)
+    return replace(equal, verdict="different", mismatches=int(mismatches), first=first)
 
 
 def compare_csim(

@@ -22,6 +22,7 @@ from qapflow.ir.fixed import Codes, Fixed
 from qapflow.ir.interpret import interpret
 from qapflow.ir.net import Net
 from qapflow.report.figures import Accuracy, Comparison, Difference
+from qapflow.verify.accuracy import measure_accuracy
 from qapflow.verify.compare import INTERPRETER, TRACED_SAMPLES, find_cause
 from qapflow.verify.keras_process import KerasModel
 from qapflow.verify.keras_run import KerasResult, run_keras, run_live
@@ -51,88 +52,68 @@ def compare_keras(
     weights: Path | None = None,
     expected: Mapping[str, Codes] | None = None,
     labels: Array | None = None,
+    stripped: bool = False,
     timeout: float = 1800.0,
 ) -> KerasCheck:
     """Run Keras on the values of input codes [n, *shape] and compare with the interpreter.
 
-    `records` say which edge of `net` carries the output of which Keras layer, and in what regime.
     `model` is a file (with `weights` if it is a .json) or a Keras model in memory. `expected` are
-    the interpreter's outputs where they are known. `labels` [n] or one-hot [n, classes] add
-    accuracies.
+    the interpreter's outputs if known, `labels` as for `measure_accuracy`. `stripped` says that
+    `net` lacks final softmax layers: the outputs of the layers before them are compared.
 
     Raises:
         ToolMissing: TensorFlow or a package that the model needs is not installed.
         ToolFailed: the Keras process crashed, was killed or ran out of time.
     """
-    run = _Run(net, inputs, model, weights, timeout)
+    needed = _ancestors(net)
+    records = [record for record in records if record.edge in needed]
+    names = _output_layers(net, records) if stripped else []
+    run = _Run(net, records, names, inputs, model, weights, timeout)
     codes = interpret(net, inputs) if expected is None else expected
-    net_values = [net.edge(name).type.decode(codes[name]) for name in net.outputs]
     start = time.monotonic()
-    stripped = _stripped_output(net, records)
-    result = run.single(stripped)
+    result = run.single()
     seconds = time.monotonic() - start
-    samples = len(net_values[0])
     if result.refused:
         empty = Comparison(KERAS, INTERPRETER, "not run", note=result.refused)
         return KerasCheck(empty, None, result.versions)
-    outputs = [result.layers[stripped]] if stripped else list(result.outputs)
-    keras_values = [
-        np.asarray(ours, np.float64).reshape(theirs.shape)
-        for ours, theirs in zip(outputs, net_values, strict=True)
-    ]
-    accuracy = measure_accuracy(net_values, keras_values, labels)
-    base = Comparison(KERAS, INTERPRETER, "not run", samples, seconds=seconds)
+    values = _Values(net, codes, [result.layers[name] for name in names] or result.outputs)
+    base = Comparison(KERAS, INTERPRETER, "equal", values.samples, values.total, seconds=seconds)
+    accuracy = measure_accuracy(values.net, values.keras, labels)
     if floats := sum(record.regime != "exact" for record in records):
-        base = _judge_floats(base, floats, net_values, keras_values)
-        return KerasCheck(base, accuracy, result.versions)
-    comparison = _judge(
-        run,
-        records,
-        base=base,
-        net_values=net_values,
-        keras_values=keras_values,
-        stripped=stripped,
-    )
-    return KerasCheck(comparison, accuracy if labels is not None else None, result.versions)
+        return KerasCheck(_judge_floats(base, floats, values), accuracy, result.versions)
+    shown = accuracy if labels is not None else None
+    return KerasCheck(_judge(run, base, values), shown, result.versions)
 
 
-def measure_accuracy(
-    net_values: list[Array], keras_values: list[Array], labels: Array | None = None
-) -> Accuracy:
-    """Return how far two lists of outputs [n, *shape] are apart; the first output is classified.
+class _Values:
+    """Real outputs of both sides, each [n, *shape], in the order of the network's outputs."""
 
-    A class is the largest of several outputs, or the sign of a single one.
-    """
-    errors = [np.abs(a - b) for a, b in zip(net_values, keras_values, strict=True)]
-    ours, theirs = (_classes(values[0]) for values in (net_values, keras_values))
-    truth = None if labels is None else _labels(labels)
-    fits = truth is not None and len(truth) == len(ours) and ours.ndim == 1
-    return Accuracy(
-        samples=len(net_values[0]),
-        max_abs_error=max(float(error.max(initial=0.0)) for error in errors),
-        argmax_agreement=float(np.mean(ours == theirs)) if len(ours) else None,
-        accuracy_net=float(np.mean(ours == truth)) if fits else None,
-        accuracy_keras=float(np.mean(theirs == truth)) if fits else None,
-    )
+    def __init__(self, net: Net, codes: Mapping[str, Codes], outputs: Sequence[Array]) -> None:
+        self.net = [net.edge(name).type.decode(codes[name]) for name in net.outputs]
+        self.keras = [
+            np.asarray(theirs, np.float64).reshape(ours.shape)
+            for theirs, ours in zip(outputs, self.net, strict=True)
+        ]
+        self.samples = len(self.net[0])
+        self.total = sum(ours.size for ours in self.net)
+        masks = [ours != theirs for ours, theirs in zip(self.net, self.keras, strict=True)]
+        self.wrong = sum(int(np.count_nonzero(mask)) for mask in masks)
+        rows = [mask.reshape(self.samples, -1).any(axis=1) for mask in masks]
+        self.differing = np.flatnonzero(np.any(rows, axis=0))
 
-
-def _classes(values: Array) -> Array:
-    if values.shape[-1] > 1 and values.ndim > 1:
-        return np.asarray(np.argmax(values, axis=-1))
-    flat = values.reshape(len(values), -1)
-    return np.asarray(flat[:, 0] > 0, np.int64)
-
-
-def _labels(labels: Array) -> Array:
-    labels = np.asarray(labels)
-    if labels.ndim > 1 and labels.shape[-1] > 1:
-        return np.asarray(np.argmax(labels, axis=-1))
-    return labels.reshape(-1)
+    def equal_to(self, outputs: Sequence[Array], samples: NDArray[np.intp]) -> bool:
+        """Tell whether other Keras outputs are the network's on some samples."""
+        return all(
+            np.array_equal(ours[samples], theirs.reshape(ours[samples].shape))
+            for ours, theirs in zip(self.net, outputs, strict=True)
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class _Run:
     net: Net
+    records: Sequence[LayerRecord]
+    names: Sequence[str]  # layers compared instead of the model's outputs
     codes: Mapping[str, Codes]
     model: Path | KerasModel
     weights: Path | None
@@ -147,11 +128,11 @@ class _Run:
             for node in self.net.inputs
         }
 
-    def single(self, layer: str) -> KerasResult:
-        """Run as Keras does, in this process if the model is in memory; "" collects no layer."""
-        if not layer and not isinstance(self.model, Path):
+    def single(self) -> KerasResult:
+        """Run as Keras does, in this process if the model is in memory and no layer is named."""
+        if not self.names and not isinstance(self.model, Path):
             return run_live(self.model, self.values())
-        return self.child(None, layers=[layer] if layer else None)
+        return self.child(None, layers=self.names or None)
 
     def child(
         self,
@@ -177,58 +158,37 @@ class _Run:
             )
 
 
-def _judge(
-    run: _Run,
-    records: Sequence[LayerRecord],
-    *,
-    base: Comparison,
-    net_values: list[Array],
-    keras_values: list[Array],
-    stripped: str,
-) -> Comparison:
-    pairs = list(zip(net_values, keras_values, strict=True))
-    total = sum(values.size for values in net_values)
-    wrong = sum(int(np.count_nonzero(ours != theirs)) for ours, theirs in pairs)
-    base = replace(base, verdict="equal", values=total)
-    if stripped:
-        base = replace(base, note=f"compared at the output of {stripped!r}, as asked")
-    if not wrong:
+def _judge(run: _Run, base: Comparison, values: _Values) -> Comparison:
+    """Judge a network that promises equality; only a proof excuses a difference."""
+    if run.names:
+        base = replace(base, note=f"compared at {', '.join(run.names)}: the softmax was left out")
+    if not values.wrong:
         return base
-    rows = np.zeros(base.samples, bool)
-    for ours, theirs in pairs:
-        rows |= (ours != theirs).reshape(base.samples, -1).any(axis=1)
-    samples = np.flatnonzero(rows)
-    double = run.child(samples, float64=True, layers=[stripped] if stripped else None)
-    outputs = [double.layers[stripped]] if stripped and not double.refused else double.outputs
-    if not double.refused and all(
-        np.array_equal(ours[samples], theirs.reshape(ours[samples].shape))
-        for ours, theirs in zip(net_values, outputs, strict=True)
-    ):
-        rounded = f"Keras float32 rounding on {wrong} of {total} values (equal in float64)"
-        return replace(base, note="; ".join(filter(None, [base.note, rounded])))
+    samples = values.differing
+    double = run.child(samples, float64=True, layers=run.names or None)
+    if not double.refused:
+        outputs = [double.layers[name] for name in run.names] or double.outputs
+        if values.equal_to(outputs, samples):
+            count = f"{values.wrong} of {values.total} values"
+            rounded = f"Keras float32 rounding on {count} (equal in float64)"
+            return replace(base, note="; ".join(filter(None, [base.note, rounded])))
     some = samples[:TRACED_SAMPLES]
     traced = run.child(some, float64=not double.refused, layers=[])
-    first = first_layer_difference(run.net, records, run.codes, traced.layers, some)
-    return replace(base, verdict="different", mismatches=wrong, first=first)
+    first = first_layer_difference(run.net, run.records, run.codes, traced.layers, some)
+    return replace(base, verdict="different", mismatches=values.wrong, first=first)
 
 
-def _judge_floats(
-    base: Comparison, floats: int, net_values: list[Array], keras_values: list[Array]
-) -> Comparison:
+def _judge_floats(base: Comparison, floats: int, values: _Values) -> Comparison:
     """Without a promise of equality there is no difference to report, but equality may be found."""
-    pairs = list(zip(net_values, keras_values, strict=True))
-    wrong = sum(int(np.count_nonzero(ours != theirs)) for ours, theirs in pairs)
-    total = sum(values.size for values in net_values)
     computes = "layer computes" if floats == 1 else "layers compute"
-    if wrong:
-        found = f"{wrong} of {total} values differ: see the distance from Keras"
+    if values.wrong:
+        found = f"{values.wrong} of {values.total} values differ: see the distance from Keras"
     else:
         found = "equal on these samples"
     return replace(
         base,
-        verdict="not run" if wrong else "equal",
-        values=total,
-        mismatches=wrong,
+        verdict="not run" if values.wrong else "equal",
+        mismatches=values.wrong,
         note=f"{floats} {computes} in floats; {found}",
     )
 
@@ -290,10 +250,16 @@ def _codes(values: Array, kind: Fixed) -> tuple[Codes, bool]:
     return codes, bool(np.array_equal(codes.astype(np.float64), scaled))
 
 
-def _stripped_output(net: Net, records: Sequence[LayerRecord]) -> str:
-    """Return the Keras layer whose output the network gives when a final softmax was removed."""
-    stripped = [r for r in records if r.reason.startswith("stripped")]
-    if not stripped or len(net.outputs) != 1:
-        return ""
-    kept = [r for r in records if r.edge == net.outputs[0] and r not in stripped]
-    return kept[-1].name if kept else ""
+def _ancestors(net: Net) -> set[str]:
+    """Return the edges that the outputs depend on, the outputs included."""
+    needed = set(net.outputs)
+    for node in reversed(net.nodes):
+        if node.name in needed:
+            needed |= set(node.inputs)
+    return needed
+
+
+def _output_layers(net: Net, records: Sequence[LayerRecord]) -> list[str]:
+    """Return the Keras layer that gives each output of the network."""
+    last = {record.edge: record.name.split("/")[-1] for record in records}
+    return [last[name] for name in net.outputs]

@@ -32,6 +32,7 @@ class KerasModel(Protocol):
     """What is used of a Keras model, of either generation."""
 
     inputs: Any
+    layers: Any
     output_names: Any
     built: bool
     build: Any
@@ -188,6 +189,10 @@ def _order(
 
 
 def _export(keras: ModuleType, model: KerasModel, folder: Path) -> None:
+    if any(type(layer).__name__ == "PruneLowMagnitude" for layer in model.layers):
+        from tensorflow_model_optimization.python.core.sparsity.keras.prune import strip_pruning
+
+        model = strip_pruning(model)
     if keras.__version__.startswith("2"):
         model.use_legacy_config = True  # the form of .h5 files, the one QKeras layers can read
     (folder / "model.json").write_text(model.to_json(), encoding="utf-8")

@@ -47,16 +47,15 @@ def run_keras(
 ) -> KerasResult:
     """Run the model in `path` on real values [n, *shape] by input name.
 
-    `layers` names layers whose outputs to collect too, an empty list all of them. Keras 2
-    (tf-keras) is tried first, then Keras 3; files that say Keras 3 are tried the other way round.
+    `layers` names layers whose outputs to collect too, an empty list all of them. Keras 2 is tried
+    before Keras 3, the other way round for files that say Keras 3.
 
-    With `float64` all of it, the insides of QKeras quantizers included, is computed in double
-    precision: by a copy of the model made from its configuration and weights, after the same way
-    of copying has repeated the original's single precision outputs bit for bit. If it has not, the
-    result is `refused`.
+    `float64` computes everything, the insides of QKeras quantizers too, in double precision: by a
+    copy of the model, after the same way of copying has repeated the original's single precision
+    outputs bit for bit; else the result is `refused`.
 
     Raises:
-        ToolMissing: TensorFlow, tf-keras or another package the model needs is not installed.
+        ToolMissing: a package the model needs is not installed.
         ToolFailed: the process crashed, was killed, or took longer than `timeout` seconds.
     """
     request = {
@@ -68,13 +67,12 @@ def run_keras(
     with tempfile.TemporaryDirectory(prefix="qapflow-keras-") as name:
         folder = Path(name)
         np.savez(folder / "inputs.npz", *inputs.values())
-        mode = "export" if float64 else "single"
+        request["mode"] = "export" if float64 else "single"
         order = ("3", "2") if _says_keras_3(path) else ("2", "3")
-        result, keras = _run_child(folder, {**request, "keras": order[0], "mode": mode}, timeout)
+        result, keras = _run_child(folder, {**request, "keras": order[0]}, timeout)
         if result.refused:
-            again, other = _run_child(folder, {**request, "keras": order[1], "mode": mode}, timeout)
-            if not again.refused:
-                result, keras = again, other
+            again = _run_child(folder, {**request, "keras": order[1]}, timeout)
+            result, keras = (result, keras) if again[0].refused else again
         if result.refused or not float64:
             return result
         return _run_child(folder, {**request, "keras": keras, "mode": "double"}, timeout)[0]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -55,26 +55,21 @@ class Runner:
     ) -> Finished:
         """Run `command` in its own process group; its output goes to `log`.
 
-        The whole group is killed after `timeout` seconds and when this method is left by an
-        exception (Ctrl-C among them).
+        The group is killed after `timeout` seconds and by any exception, Ctrl-C too.
 
         Raises:
             OSError: the program cannot be started.
         """
-        log.parent.mkdir(parents=True, exist_ok=True)
         start = time.monotonic()
         timed_out = False
+        options: dict[str, Any] = {
+            "stdin": subprocess.DEVNULL,
+            "stderr": subprocess.STDOUT,
+            "start_new_session": True,
+        }
         with (
             log.open("wb") as stream,
-            subprocess.Popen(
-                list(command),
-                cwd=cwd,
-                env=None if env is None else dict(env),
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            ) as child,
+            subprocess.Popen(list(command), cwd=cwd, env=env, stdout=stream, **options) as child,
         ):
             self._live.add(child.pid)
             if self._stopped:  # another thread failed while this program was started

@@ -10,7 +10,7 @@ from qapflow.ir.fixed import Fixed
 from qapflow.ir.interpret import interpret
 from qapflow.ir.ops import Const, Dense, Quantize
 from qapflow.verify import keras_compare as module
-from qapflow.verify.keras_compare import compare_keras, measure_accuracy
+from qapflow.verify.keras_compare import compare_keras
 from qapflow.verify.keras_run import KerasResult
 
 PATH = Path("model.h5")
@@ -159,6 +159,16 @@ def test_float_layers_may_turn_out_equal(keras):
     assert got.accuracy.max_abs_error == 0.0
 
 
+def test_without_its_softmax_the_layer_before_is_compared(monkeypatch):
+    fake = Keras(net())
+    monkeypatch.setattr(module, "run_keras", fake)
+    records = (*RECORDS, LayerRecord("softmax", "Softmax", "probabilities", "chosen"))
+    one = compare_keras(net(), records, codes(), PATH, stripped=True).comparison
+    assert (one.verdict, one.mismatches) == ("equal", 0)
+    assert one.note == "compared at act: the softmax was left out"
+    assert fake.asked == [(60, False, ["act"])]
+
+
 def test_a_live_model_is_run_here():
     class Model:
         inputs = ()
@@ -169,17 +179,3 @@ def test_a_live_model_is_run_here():
 
     got = compare_keras(net(), RECORDS, codes(), Model())
     assert got.comparison.verdict == "equal"
-
-
-def test_accuracy_counts_labels_of_both_kinds():
-    net = [np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 2.0], [1.0, 0.0]])]
-    keras = [np.array([[0.0, 1.5], [1.0, 0.0], [3.0, 2.0], [1.0, 0.0]])]
-    for labels in (np.array([1, 0, 0, 1]), np.eye(2)[[1, 0, 0, 1]]):
-        got = measure_accuracy(net, keras, labels)
-        assert (got.max_abs_error, got.argmax_agreement) == (3.0, 0.75)
-        assert (got.accuracy_net, got.accuracy_keras) == (0.5, 0.75)
-    got = measure_accuracy(
-        [np.array([[0.5], [-1.0]])], [np.array([[-0.5], [-1.0]])], np.array([1, 0])
-    )
-    assert (got.accuracy_net, got.accuracy_keras, got.argmax_agreement) == (1.0, 0.5, 0.5)
-    assert measure_accuracy(net, keras, np.array([1, 0])).accuracy_net is None
