@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -68,7 +68,7 @@ class Runner:
             "start_new_session": True,
         }
         with (
-            log.open("wb") as stream,
+            _open_log(log) as stream,
             subprocess.Popen(list(command), cwd=cwd, env=env, stdout=stream, **options) as child,
         ):
             self._live.add(child.pid)
@@ -101,6 +101,11 @@ class Runner:
                 for pid in tuple(self._live):
                     kill_group(pid)
                 raise
+
+
+def _open_log(path: Path) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("wb")
 
 
 def kill_group(pid: int) -> None:
