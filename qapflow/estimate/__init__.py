@@ -57,18 +57,28 @@ def _estimate_node(net: Net, node: Node, plan: Plan, target: Target) -> dict[str
         choice = plan.choices.get(node.name, Choice("latency", 1))
         cycles = matrix_cycles(node, sources[0], kernel, plan=plan, target=target)
         cost = _matrix_cost(node, kernel, choice, plan, target)
-    kind = cost.kind if plan.io_type == "io_parallel" else f"{cost.kind}, io_stream"
-    kind = f"convolution, {kind}" if isinstance(node.op, Conv) else kind
+    kind, part = _kind(node, cost.kind, plan)
     figures = _cycle_figures(cycles, kind, tool, exact=kernel is None)
     extra = _wrapping_cost(node, sources, plan)
     for name, amount in cost.amounts.items():
-        spread = spread_of(kind, name, tool)
+        spread = spread_of(kind, name, tool, part)
         wrapping = sum(part.amounts[name] for part in extra)
         figures[name] = make_figure(amount + wrapping, name, spread)
     if cost.dsp_high > (figures["dsp"].high or 0):
         figures["dsp"] = replace(figures["dsp"], high=float(cost.dsp_high))
     figures["uram"] = make_figure(0, "uram", EXACT)
     return figures
+
+
+def _kind(node: Node, kind: str, plan: Plan) -> tuple[str, str]:
+    """Return what measured errors are looked up by, and the part of it that has none."""
+    if isinstance(node.op, Conv):
+        kind = f"convolution, {kind}"
+    if plan.io_type == "io_parallel":
+        return kind, ""
+    if isinstance(node.op, Dense):
+        return kind, "streams between layers"
+    return f"{kind}, io_stream", ""
 
 
 def _kernel(node: Node, sources: tuple[Edge, ...]) -> Kernel | None:

@@ -41,6 +41,7 @@ def render_html(report: Report) -> str:
         latency=best.get("latency_cycles"),
         interval=best.get("ii_cycles"),
         usages=words.usages(report),
+        sources=words.by_source(report),
         fit=report.headroom.partition(":")[0],
         columns=[n for n in words.COSTS if any(_costs(report, n))],
         notes=(*words.estimate_notes(report), *report.notes),

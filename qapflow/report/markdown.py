@@ -33,7 +33,7 @@ def _summary(report: Report) -> Iterable[str]:
         ["resource", "used", "low to high", "of board", "of one SLR", "source"],
         [
             [
-                usage.title, words.count(usage.figure.value), words.span(usage.figure) or "-",
+                usage.title, words.used(usage), words.span(usage.figure) or "-",
                 words.share(usage.board), words.share(usage.slr), usage.figure.source.value,
             ]
             for usage in words.usages(report)
@@ -82,6 +82,8 @@ def _details(report: Report) -> Iterable[str]:
             escape(report.overflow_statement),
         ],
     )
+    titles, rows = words.by_source(report)
+    yield _fold("Figures by source", [_table(titles, rows, "l" + "r" * (len(titles) - 1))])
     yield _fold(f"Layers ({len(report.layers)})", [_layers(report.layers)])
     yield _fold("Pruning ledger", [_ledger(report)])
     notes = (*words.estimate_notes(report), *report.notes)

@@ -45,6 +45,7 @@ def _sections(report: Report) -> Iterable[RenderableType]:
     yield _head(report)
     yield from _section("Performance", _performance(report))
     yield from _section("Resources", _resources(report), _say(report.headroom))
+    yield from _section("Figures by source", _by_source(report))
     yield from _section("Layers", _layers(report.layers))
     yield from _section("Cost by layer", _costs(report))
     yield from _section("Pruning ledger", _ledger(report))
@@ -120,9 +121,19 @@ def _resources(report: Report) -> RenderableType:
     columns += [("of one SLR", "right")] if dies else []
     table = _table(*columns, ("source", "left"))
     for usage in words.usages(report):
-        cells = [usage.title, words.count(usage.figure.value), words.span(usage.figure)]
+        cells = [usage.title, words.used(usage), words.span(usage.figure)]
         cells += [words.share(usage.board)] + ([words.share(usage.slr)] if dies else [])
         _add(table, [*cells, usage.figure.source.value])
+    return table
+
+
+def _by_source(report: Report) -> RenderableType | None:
+    titles, rows = words.by_source(report)
+    if not rows:
+        return None
+    table = _table((titles[0], "left"), *((title, "right") for title in titles[1:]))
+    for row in rows:
+        _add(table, row)
     return table
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from qapflow.report.figures import Accuracy, Budget, Comparison, Figure, LayerReport, Report
+from qapflow.report.figures import Accuracy, Budget, Comparison, Figure, LayerReport, Report, Source
 from qapflow.report.headroom import best_figures, board_percent, slr_percent
 
 UNITS = {
@@ -114,7 +114,7 @@ def judge(report: Report) -> Verdict:
         worst = different[0]
         detail = f"{worst.mismatches:,} of {worst.values:,} values differ"
         return Verdict("failed", f"{worst.left} and {worst.right} differ", detail)
-    parties = " = ".join(dict.fromkeys(name for c in equal for name in (c.left, c.right)))
+    parties = " = ".join(_parties(equal))
     samples = plural(min((c.samples for c in equal), default=0), "sample")
     if missed:
         names = "; ".join(f"{b.name}: {budget_text(b)}" for b in missed)
@@ -124,6 +124,13 @@ def judge(report: Report) -> Verdict:
         return Verdict("unverified", "Built, not verified", "no comparison was run")
     values = plural(sum(c.values for c in equal), "value")
     return Verdict("passed", parties, f"bit for bit on {samples}, {values} compared")
+
+
+def _parties(equal: list[Comparison]) -> list[str]:
+    """Return who agrees, Keras first; comparisons of the network with itself go without saying."""
+    names = list(dict.fromkeys(name for c in equal for name in (c.left, c.right)))
+    outer = [name for name in names if not name.startswith("network ")] or names
+    return sorted(outer, key=lambda name: "keras" not in name.lower())
 
 
 def budget_text(budget: Budget) -> str:
@@ -194,6 +201,30 @@ def usages(report: Report) -> tuple[Usage, ...]:
         for name in RESOURCES
         if name in best
     )
+
+
+def used(usage: Usage) -> str:
+    """Return how many of a resource are used; BRAM18 also as BRAM36, two in one."""
+    text = count(usage.figure.value)
+    if usage.name == "bram18" and usage.figure.value:
+        text += f" ({count(usage.figure.value / 2)} BRAM36)"
+    return text
+
+
+def by_source(report: Report) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Return titles and rows of a table with a column for each source, empty for only one."""
+    order = list(Source)
+    sources = sorted({figure.source for _, figure in report.totals}, key=order.index)
+    if len(sources) < 2:
+        return (), ()
+    cells = {(name, figure.source): count(figure.value) for name, figure in report.totals}
+    names = dict.fromkeys(name for name, _ in report.totals)
+    rows = [
+        (UNITS.get(name, name), *(cells.get((name, source), "-") for source in sources))
+        for name in names
+        if any(figure.value for key, figure in report.totals if key == name)
+    ]
+    return ("", *(source.value for source in sources)), tuple(rows)
 
 
 def latency_text(report: Report) -> str:
