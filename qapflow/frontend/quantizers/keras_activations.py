@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qapflow.frontend.quantizers.emulate_functions import real_sigmoid
-from qapflow.frontend.quantizers.float32 import F32, single
 from qapflow.frontend.quantizers.relu import add_relu
 from qapflow.frontend.quantizers.site import Activated, Site
 from qapflow.frontend.quantizers.softmax import add_softmax
@@ -50,8 +49,8 @@ def add_keras_activation(
         return add_relu(site, name, params, float_bits)
     if name == "softmax":
         return add_softmax(site, float_bits)
-    if name == "hard_sigmoid" and keras_version.startswith("3"):
-        name = "hard_sigmoid_3"
+    if name == "hard_sigmoid":
+        return _hard_sigmoid(site, 1 / 6 if keras_version.startswith("3") else 0.2, float_bits)
     if name in BOUNDED:
         return _report(site, name, tabulate(site, BOUNDED[name], float_bits - 2))
     if name in GATED:
@@ -120,10 +119,14 @@ def _exponential(site: Site, float_bits: int) -> Activated:
     return _report(site, "exponential", tabulate(site, curve, float_bits - integer))
 
 
-def _hard_sigmoid(x: Reals) -> Reals:
-    """Keras 2: clip(0.2 x + 0.5, 0, 1), in float32."""
-    value: F32 = single(x) * np.float32(0.2) + np.float32(0.5)
-    return np.clip(value, 0, 1).astype(np.float64)
+def _hard_sigmoid(site: Site, slope: float, float_bits: int) -> Activated:
+    """clip(slope x + 0.5, 0, 1) with a rounded slope; the input stays below 0.5 / slope."""
+    near = float(np.ldexp(np.rint(np.ldexp(slope, float_bits)), -float_bits))
+    line = site.add(Affine(Const.exact(near), Const.exact(0.5)), suffix="line")
+    ramp = line.add(Clip(Const.exact(0.0), Const.exact(1.0)), suffix="ramp")
+    out, lost = round_to_width(ramp, float_bits)
+    error = lost + abs(near - slope) * 0.51 / slope + 2.0**-23
+    return out.done(False, f"hard_sigmoid, {out.type} out; error at most {error:.2g}")
 
 
 def _gelu_gate(x: Reals) -> Reals:
@@ -148,8 +151,6 @@ BOUNDED: Mapping[str, Curve] = {
     "sigmoid": _curve(real_sigmoid, 8),
     "tanh": _curve(np.tanh, 4),
     "softsign": _curve(lambda x: x / (1 + np.abs(x)), 64),
-    "hard_sigmoid": _curve(_hard_sigmoid, 2.5),
-    "hard_sigmoid_3": _curve(lambda x: np.clip(x / 6 + 0.5, 0, 1), 3),
 }
 
 GATED: Mapping[str, Curve] = {

@@ -128,6 +128,8 @@ def add_steps(
     frac = site.type.frac
     steps = find_steps(function, lo, hi, frac, breaks)
     reason = _why_inexact(steps)
+    if breaks and hi - lo >= ENUMERATED:
+        reason = "the input has more codes than can be tried one by one"
     if through and not reason and hi - lo >= ENUMERATED and _loses_bits(steps, frac):
         reason = "inputs are so large that QKeras's straight-through sum loses the output's bits"
     return site.add(step_op(steps, frac, function)).done(not reason, reason)

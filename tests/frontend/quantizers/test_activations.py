@@ -165,6 +165,28 @@ def test_relu_of_keras(kind):
     assert "the slope 0.3 is rounded" in result.reason
 
 
+def test_slopes_of_channels():
+    builder = NetBuilder()
+    edge = builder.add_input("x", (2,), Fixed(True, 8, 4))
+    result = add_keras_activation(builder, "relu", {"alpha": np.array([0.5, 0.25])}, edge)
+    net = builder.finish((result.edge,))
+    out = interpret(net, {"x": np.array([[-16, -16], [16, 16]])})[result.edge]
+    assert net.edge(result.edge).type.decode(out).tolist() == [[-0.5, -0.25], [1, 1]]
+    assert result.exact
+
+
+@pytest.mark.parametrize(("version", "slope"), [("2.15.0", 0.2), ("3.4.1", 1 / 6)])
+def test_hard_sigmoid_of_keras_2_and_3(version, slope):
+    builder = NetBuilder()
+    edge = builder.add_input("x", (1,), Fixed(True, 12, 8))
+    result = add_keras_activation(builder, "hard_sigmoid", {}, edge, keras_version=version)
+    net = builder.finish((result.edge,))
+    codes = np.arange(-2048, 2048)[:, None]
+    got = net.edge(result.edge).type.decode(interpret(net, {"x": codes})[result.edge])
+    assert np.abs(got - np.clip(slope * codes / 256 + 0.5, 0, 1)).max() < 2.0**-16
+    assert "error at most" in result.reason
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "keras", "match"),
     [
