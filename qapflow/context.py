@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -120,9 +119,10 @@ def _read_net(content: bytes) -> Net:
 
 
 def top_name(model: Path) -> str:
-    """Return a C identifier for a model file."""
-    name = re.sub(r"\W", "_", model.stem, flags=re.ASCII).strip("_").lower()
-    return name if re.match(r"[a-z]", name) else f"model_{name}".rstrip("_")
+    """Return a name for the top function: the model file's name as a C identifier."""
+    from qapflow.lower.names import identifier
+
+    return identifier(model.stem)
 
 
 def file_digest(path: Path | None) -> str:

@@ -30,11 +30,12 @@ _RESERVED = frozenset(_WORDS.split())
 def identifier(name: str) -> str:
     """Return a C++ identifier, also safe as a Verilog port, that resembles `name`."""
     text = re.sub(r"_+", "_", re.sub(r"[^A-Za-z0-9]", "_", name)).strip("_")
+    text = text[:58].rstrip("_")
     if not _IDENTIFIER.fullmatch(text):
         text = f"x_{text}".rstrip("_")
     if text.lower() in _RESERVED or text.isupper() or _GENERATED.fullmatch(text):
         text += "_x"
-    return text[:60]
+    return text
 
 
 def unique_identifiers(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
