@@ -117,6 +117,10 @@ def _conflicts(versions: Versions) -> tuple[Finding, ...]:
     if pruning and not tf_keras and tensorflow >= (2, 16):
         adds = "tensorflow-model-optimization works on Keras 2 models only"
         found.append(Finding("pruning without tf-keras", None, "conflict", adds, _TRAIN))
+    if _numbers(versions("numpy")) >= (2,) and _numbers(versions("hls4ml"))[:2] == (1, 3):
+        adds = "fine here; hls4ml alone fails on power-of-two weights (it calls np.product)"
+        fix = 'pip install "numpy<2" if you also use hls4ml without qapflow'
+        found.append(Finding("numpy 2 with hls4ml 1.3", versions("numpy"), "ok", adds, fix))
     return tuple(found)
 
 
