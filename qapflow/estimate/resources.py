@@ -14,6 +14,7 @@ from qapflow.estimate.kernel import Kernel, ceil_div
 
 DSP_INPUT_BITS = 12  # constants times narrower inputs are built from LUTs
 DSP_UNSURE_BITS = 8  # from here on tools have been seen to use DSPs all the same
+DSP_PRODUCT_BITS = 10  # variable products with no wider factor are built from LUTs, mostly
 DSP_WEIGHT_BITS = 5  # variable weights up to 4 bits are multiplied in LUTs
 ROM_BITS = 2048  # smaller memories are built from LUTs
 
@@ -84,13 +85,14 @@ def resource_cost(kernel: Kernel, reuse_factor: int) -> Cost:
     ff = kernel.accumulator_width * kernel.n_out * 0.98 + 120
     ff += 1.11 * blocks * kernel.weight_width * (dsp > 0) + 0.92 * kernel.n_out * spread_out
     ff += 2 * kernel.in_width * kernel.n_in * few
-    return Cost(f"resource rf {'le' if few else 'gt'} n_in", lut, ff, dsp, memory)
+    high = blocks if min(kernel.in_width, kernel.weight_width) >= DSP_WEIGHT_BITS else 0
+    return Cost(f"resource rf {'le' if few else 'gt'} n_in", lut, ff, dsp, memory, high)
 
 
 def dsp_per_product(left: int, right: int) -> int:
     """Return DSP slices of one variable product (27 x 18 bit multipliers, AMD UG579)."""
     small, large = sorted((left, right))
-    if small < DSP_WEIGHT_BITS:
+    if small < DSP_WEIGHT_BITS or large < DSP_PRODUCT_BITS:
         return 0
     return ceil_div(small, 18) * ceil_div(large, 27)
 

@@ -79,7 +79,7 @@ def judge_fit(target: Target, totals: Totals) -> tuple[bool, str]:
     verdict = "does not fit" if over else "tight" if reasons else "fits"
     sentence = f"{verdict}: {', '.join(shares)}"
     if over or reasons:
-        sentence += f". {'Too much' if over else 'Tight'}: {'; '.join(over or reasons)}"
+        sentence += f". {'Too much' if over else 'Why tight'}: {'; '.join(over or reasons)}"
     return not over, sentence + _slr_remark(target, used, bool(over))
 
 
@@ -97,7 +97,8 @@ def _slr_remark(target: Target, used: list[tuple[str, Figure]], over: bool) -> s
     wide = [TITLES[name] for name, figure in used if slr_percent(target, name, figure.value) > 100]
     if over or target.slrs < 2 or not wide:
         return ""
-    return f". {' and '.join(wide)} need more than one SLR: crossings cost cycles and timing"
+    verb = "needs" if len(wide) == 1 else "need"
+    return f". {' and '.join(wide)} {verb} more than one SLR: crossings cost cycles and timing"
 
 
 def _say(share: float) -> str:

@@ -43,7 +43,7 @@ def render_html(report: Report) -> str:
         usages=words.usages(report),
         sources=words.by_source(report),
         fit=report.headroom.partition(":")[0],
-        columns=[n for n in words.COSTS if any(_costs(report, n))],
+        columns=[n for n in words.COSTS if words.shows(report.layers, n)],
         notes=(*words.estimate_notes(report), *report.notes),
         resources=resources,
         shows_slr=any(kind == "slr" for row in resources.rows for _, kind, _ in row.marks),
@@ -67,10 +67,6 @@ def clip(text: str, length: int) -> str:
         return text
     head = (length - 1) // 2
     return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
-
-
-def _costs(report: Report, name: str) -> list[float]:
-    return [layer.figures[name].value for layer in report.layers if name in layer.figures]
 
 
 def _source(name: str) -> Markup:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from qapflow.estimate.compose import MODULE_CYCLES
 from qapflow.ir.fixed import Fixed
 from qapflow.report import words
 from qapflow.report.figures import LayerReport, Report
@@ -171,9 +172,12 @@ def latency_plot(report: Report) -> Plot | None:
     limit = nice_limit(end)
     drawn = tuple(_time_row(report, x, begin, cycles, limit, slowest) for x, begin, cycles in rows)
     hidden = len(timed) - len(rows)
-    note = f"{words.plural(hidden, 'node')} of 0 cycles not drawn" if hidden else ""
-    ticks = tuple((x, f"{text} = {float(text) * report.clock_ns:g} ns") for x, text in axis(limit))
-    return Plot(drawn, ticks, (), note)
+    notes = [f"{words.plural(hidden, 'node')} of 0 cycles not drawn"] if hidden else []
+    if not streams:
+        notes.append(f"the total adds {MODULE_CYCLES} cycles of registers a module")
+    kinds = (("time", "layer"), ("slow", "layer with the longest interval"))
+    mixed = any(row.bars[0].kind == "slow" for row in drawn)
+    return Plot(drawn, ticks, kinds if mixed else (), "; ".join(notes))
 
 
 def _cycles(layer: LayerReport, name: str) -> float:

@@ -77,6 +77,7 @@ def _table(*columns: tuple[str, str]) -> Table:
             justify=justify,  # type: ignore[arg-type]
             no_wrap=not wraps,
             overflow="fold" if wraps else "ellipsis",
+            min_width=14 if title == "layer" else None,
         )
     return table
 
@@ -163,18 +164,25 @@ def _costs(report: Report) -> RenderableType | None:
     rows = [layer for layer in report.layers if any(f.value for f in layer.figures.values())]
     if not rows:
         return None
-    names = [n for n in words.COSTS if any(_value(layer, n) for layer in rows)]
+    names = [n for n in words.COSTS if words.shows(rows, n)]
+    cells = _fit([[_cost(layer.figures.get(n)) for n in names] for layer in rows])
     table = _table(("layer", "left"), *((SHORT_TITLES[n], "right") for n in names))
-    for layer in rows:
-        _add(table, [layer.name, *(_cost(layer.figures.get(n)) for n in names)])
+    for layer, row in zip(rows, cells, strict=True):
+        _add(table, [layer.name, *row])
     sources = {f.source.value for layer in rows for f in layer.figures.values()}
     low_high = "; low-high in brackets" if "estimate" in sources else ""
     about = f"source: {', '.join(sorted(sources))}{low_high}"
     return Group(table, Text(about, style="dim"))
 
 
-def _value(layer: LayerReport, name: str) -> float:
-    return layer.figures[name].value if name in layer.figures else 0.0
+def _fit(rows: list[list[str]], room: int = 76) -> list[list[str]]:
+    """Leave out intervals, from the left, until the columns fit; the other formats have all."""
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    for place, column in enumerate(columns):
+        if sum(max(6, *map(len, c)) + 2 for c in columns) <= room:
+            break
+        columns[place] = [cell.partition(" (")[0] for cell in column]
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def _cost(figure: Figure | None) -> str:

@@ -203,6 +203,12 @@ def usages(report: Report) -> tuple[Usage, ...]:
     )
 
 
+def shows(layers: Iterable[LayerReport], name: str) -> bool:
+    """Tell whether a figure is, or may be, above zero in some layer."""
+    found = [layer.figures[name] for layer in layers if name in layer.figures]
+    return any(figure.value or figure.high for figure in found)
+
+
 def used(usage: Usage) -> str:
     """Return how many of a resource are used; BRAM18 also as BRAM36, two in one."""
     text = count(usage.figure.value)

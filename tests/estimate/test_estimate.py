@@ -117,7 +117,7 @@ def test_block_memories(width, depth, blocks):
 
 
 @pytest.mark.parametrize(
-    ("a", "b", "dsp"), [(4, 16, 0), (8, 16, 1), (18, 27, 1), (20, 20, 2), (32, 32, 4)]
+    ("a", "b", "dsp"), [(4, 16, 0), (8, 16, 1), (8, 8, 0), (18, 27, 1), (20, 20, 2), (32, 32, 4)]
 )
 def test_dsp_of_a_product(a, b, dsp):
     assert dsp_per_product(a, b) == dsp

@@ -43,10 +43,10 @@ def test_one_die_has_no_slr_share(board):
 @pytest.mark.parametrize(
     ("figures", "reason"),
     [
-        ({"lut": 75_000}, "Tight: LUT is above the guide limit of 70 %"),
-        ({"ff": 110_000}, "Tight: FF is above the guide limit of 50 %"),
-        ({"bram18": 85}, "Tight: BRAM18 is above the guide limit of 80 %"),
-        ({"lut": (60_000, 1.0, 130_000.0)}, "Tight: LUT could reach 130.0 %"),
+        ({"lut": 75_000}, "Why tight: LUT is above the guide limit of 70 %"),
+        ({"ff": 110_000}, "Why tight: FF is above the guide limit of 50 %"),
+        ({"bram18": 85}, "Why tight: BRAM18 is above the guide limit of 80 %"),
+        ({"lut": (60_000, 1.0, 130_000.0)}, "Why tight: LUT could reach 130.0 %"),
     ],
 )
 def test_tight(board, figures, reason):
@@ -71,7 +71,7 @@ def test_a_resource_the_board_lacks(board):
 
 def test_more_than_one_slr_is_said(board):
     _, sentence = judge_fit(board, totals(lut=60_000))
-    assert "LUT need more than one SLR" in sentence
+    assert "LUT needs more than one SLR" in sentence
 
 
 def test_nothing_known(board):
