@@ -120,9 +120,10 @@ def _read_net(content: bytes) -> Net:
 
 def top_name(model: Path) -> str:
     """Return a name for the top function: the model file's name as a C identifier."""
-    from qapflow.lower.names import identifier
+    from qapflow.lower.names import identifier, is_identifier
 
-    return identifier(model.stem)
+    name = identifier(model.stem)
+    return name if is_identifier(name) else identifier(f"model_{model.stem}")
 
 
 def file_digest(path: Path | None) -> str:

@@ -35,8 +35,6 @@ def identifier(name: str) -> str:
         text = f"x_{text}".rstrip("_")
     if text.lower() in _RESERVED or text.isupper() or _GENERATED.fullmatch(text):
         text += "_x"
-    if _GENERATED.fullmatch(text):
-        text = f"x_{text}"
     return text
 
 
