@@ -175,6 +175,8 @@ def latency_plot(report: Report) -> Plot | None:
     notes = [f"{words.plural(hidden, 'node')} of 0 cycles not drawn"] if hidden else []
     if not streams:
         notes.append(f"the total adds {MODULE_CYCLES} cycles of registers a module")
+    clock = report.clock_ns
+    ticks = tuple((x, f"{text} = {float(text) * clock:g} ns") for x, text in axis(limit))
     kinds = (("time", "layer"), ("slow", "layer with the longest interval"))
     mixed = any(row.bars[0].kind == "slow" for row in drawn)
     return Plot(drawn, ticks, kinds if mixed else (), "; ".join(notes))
