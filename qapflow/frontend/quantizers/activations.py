@@ -11,6 +11,7 @@ import numpy as np
 
 from qapflow.frontend.quantizers.emulate import emulate
 from qapflow.frontend.quantizers.float32 import F32, Emulated
+from qapflow.frontend.quantizers.keras_activations import add_keras_activation
 from qapflow.frontend.quantizers.site import Activated, Site
 from qapflow.frontend.quantizers.spec import KERAS_ACTIVATIONS, Quantizer, UnsupportedQuantizer
 from qapflow.frontend.quantizers.steps import FLOAT32_CODES, add_steps
@@ -42,32 +43,29 @@ def add_activation(
     """
     if quantizer is None or quantizer.kind == "linear":
         return Activated(edge, True)
-    if quantizer.kind in KERAS_ACTIVATIONS:
-        from qapflow.frontend.quantizers.keras_activations import add_keras_activation
-
-        return add_keras_activation(
-            builder,
-            quantizer.kind,
-            quantizer.params,
-            edge,
-            name or quantizer.kind,
-            origin,
-            float_bits=float_bits,
-        )
+    site = Site(builder, edge, name or quantizer.kind, origin)
+    activated = replace(_base(site, quantizer, float_bits), note=quantizer.note)
     alpha = quantizer.params.get("alpha")
-    if isinstance(alpha, str):
+    if quantizer.kind in KERAS_ACTIVATIONS or alpha is None or np.all(np.asarray(alpha) == 1):
+        return activated
+    return _scale(site, activated, np.asarray(alpha, np.float32))
+
+
+def _base(site: Site, quantizer: Quantizer, float_bits: int) -> Activated:
+    """Everything but the multiplication by alpha."""
+    kind, params = quantizer.kind, quantizer.params
+    if kind in KERAS_ACTIVATIONS:
+        return add_keras_activation(
+            site.builder, kind, params, site.edge, site.name, site.origin, float_bits=float_bits
+        )
+    if isinstance(params.get("alpha"), str):
         raise UnsupportedQuantizer(
             f"{quantizer} as an activation computes its scale from each batch",
             "train the activation with alpha=1",
         )
-    site = Site(builder, edge, name or quantizer.kind, origin)
-    if quantizer.kind == "quantized_ulaw":
-        return replace(_ulaw(site, quantizer, float_bits), note=quantizer.note)
-    recipe = RECIPES.get(quantizer.kind, _steps)
-    activated = replace(recipe(site, quantizer), note=quantizer.note)
-    if alpha is None or np.all(np.asarray(alpha) == 1):
-        return activated
-    return _scale(site, activated, np.asarray(alpha, np.float32))
+    if kind == "quantized_ulaw":
+        return _ulaw(site, quantizer, float_bits)
+    return RECIPES.get(kind, _steps)(site, quantizer)
 
 
 def _scale(

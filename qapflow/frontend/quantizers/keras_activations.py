@@ -35,9 +35,9 @@ def add_keras_activation(
 ) -> Activated:
     """Add Keras's activation `name` (as in `Activation(name)`) on `edge`.
 
-    `params` are those of the function or layer: `negative_slope` (or `alpha`), `max_value`,
-    `threshold`, `approximate`. Smooth functions are rounded to `float_bits` bits; the reason says
-    how large the error can be. `hard_sigmoid` has another slope since Keras 3.
+    `params`: `negative_slope` (or `alpha`), `max_value`, `threshold`, `approximate`. Smooth
+    functions are rounded to `float_bits` bits; the reason says how large the error can be.
+    `hard_sigmoid` has another slope since Keras 3.
 
     Raises:
         UnsupportedQuantizer: an activation that is not known.
@@ -54,10 +54,7 @@ def add_keras_activation(
     if name in BOUNDED:
         return _report(site, name, tabulate(site, BOUNDED[name], float_bits - 2))
     if name in GATED:
-        curve = GATED[name]
-        if name == "gelu" and params.get("approximate"):
-            curve = replace(curve, function=_gelu_gate_tanh)
-        return _gated(site, name, curve, float_bits)
+        return _gated(site, name, bool(params.get("approximate")), float_bits)
     if name in ("elu", "selu", "softplus"):
         return _piecewise(site, name, float(params.get("alpha", 1.0)), float_bits)
     if name == "exponential":
@@ -75,8 +72,11 @@ def _report(site: Site, name: str, result: Tabulated, more: float = 0.0) -> Acti
     return result.site.done(False, reason)
 
 
-def _gated(site: Site, name: str, curve: Curve, float_bits: int) -> Activated:
+def _gated(site: Site, name: str, approximate: bool, float_bits: int) -> Activated:
     """X times a bounded function of x."""
+    curve = GATED[name]
+    if name == "gelu" and approximate:
+        curve = replace(curve, function=_gelu_gate_tanh)
     narrow, rounding = round_to_width(site, float_bits)
     gate = tabulate(replace(narrow, name=f"{site.name}_gate"), curve, float_bits - 2)
     product = narrow.add(Merge("mul"), gate.site)

@@ -175,6 +175,35 @@ def test_slopes_of_channels():
     assert result.exact
 
 
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+SMOOTH = {
+    "sigmoid": sigmoid,
+    "tanh": np.tanh,
+    "softsign": lambda x: x / (1 + np.abs(x)),
+    "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
+    "softplus": lambda x: np.logaddexp(0, x),
+    "swish": lambda x: x * sigmoid(x),
+    "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+    "gelu": lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+    "exponential": np.exp,
+}
+
+
+@pytest.mark.parametrize("kind", ["s8.4", "s14.10", "s16.11"])
+@pytest.mark.parametrize("name", SMOOTH)
+def test_smooth_functions_stay_within_the_stated_error(name, kind):
+    x, got, result = apply(name, kind, keras={"approximate": True})
+    error = np.abs(got - SMOOTH[name](x)).max()
+    stated = float(result.reason.rsplit("at most ", 1)[1])
+    assert error <= 1.05 * stated
+    reach = 1.0 if name == "exponential" else 1 / 16
+    assert stated <= 2e-2 * max(1.0, reach * np.abs(got).max())
+    assert not result.exact
+
+
 @pytest.mark.parametrize(("version", "slope"), [("2.15.0", 0.2), ("3.4.1", 1 / 6)])
 def test_hard_sigmoid_of_keras_2_and_3(version, slope):
     builder = NetBuilder()
