@@ -15,7 +15,7 @@ from qapflow.estimate.latency import (
 )
 from qapflow.estimate.plain import fifo_cost, line_buffer_cost, plain_cost, window_cost
 from qapflow.estimate.resources import Cost, distributed_cost, latency_cost, resource_cost
-from qapflow.estimate.spread import EXACT, make_figure, spread_of
+from qapflow.estimate.spread import CALIBRATED_NS, EXACT, UNCALIBRATED, make_figure, spread_of
 from qapflow.ir.net import Edge, Net, Node
 from qapflow.ir.ops import Conv, Dense, Input, Reshape
 from qapflow.plan import Choice, Plan
@@ -58,7 +58,7 @@ def _estimate_node(net: Net, node: Node, plan: Plan, target: Target) -> dict[str
         cycles = matrix_cycles(node, sources[0], kernel, plan=plan, target=target)
         cost = _matrix_cost(node, kernel, choice, plan, target)
     kind, part = _kind(node, cost.kind, plan)
-    figures = _cycle_figures(cycles, kind, tool, exact=kernel is None)
+    figures = _cycle_figures(cycles, kind, tool, exact=kernel is None, clock_ns=plan.clock_ns)
     extra = _wrapping_cost(node, sources, plan)
     for name, amount in cost.amounts.items():
         spread = spread_of(kind, name, tool, part)
@@ -105,9 +105,13 @@ def _wrapping_cost(node: Node, sources: tuple[Edge, ...], plan: Plan) -> list[Co
     return extra
 
 
-def _cycle_figures(cycles: Cycles, kind: str, tool: str, exact: bool) -> dict[str, Figure]:
+def _cycle_figures(
+    cycles: Cycles, kind: str, tool: str, *, exact: bool, clock_ns: float
+) -> dict[str, Figure]:
     """Return latency and interval; `exact`: a pipelined node takes a word each cycle."""
     cycle, slack = "cycles", spread_of(kind, "latency_cycles", tool)
+    if kind == "latency UltraScale" and not CALIBRATED_NS[0] <= clock_ns <= CALIBRATED_NS[1]:
+        slack = replace(UNCALIBRATED, note=f"uncalibrated for {tool}: latency at {clock_ns:g} ns")
     pace = EXACT if exact and cycles.interval == 1 else spread_of(kind, "ii_cycles", tool)
     return {
         "latency_cycles": make_figure(cycles.latency, cycle, slack, margin=1),

@@ -24,6 +24,7 @@ class Spread:
 
 UNCALIBRATED = Spread(0.3, 3.0)
 EXACT = Spread(1.0, 1.0)
+CALIBRATED_NS = (4.0, 6.0)  # clocks of the UltraScale reports
 
 # (how a matrix is built, figure) -> measured factors; the number of reports is in brackets
 MEASURED: dict[tuple[str, str], Spread] = {

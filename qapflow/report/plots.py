@@ -194,10 +194,10 @@ def _time_row(
     kind = "slow" if slowest > 1 and interval == slowest else "time"
     x = scale(begin, limit)
     ns = words.count(round(cycles * report.clock_ns, 1))
-    title = f"{layer.name}: {words.count(cycles)} cycles from cycle {words.count(begin)}"
+    title = f"{layer.name}: {words.count(cycles)} cycles, {ns} ns, from cycle {words.count(begin)}"
     bar = Bar(x, max(round(scale(begin + cycles, limit) - x, 2), 2.0), kind, title)
     detail = " · ".join(filter(None, (words.span(figure, "short"), figure.source.value)))
-    value = f"{words.plural(round(cycles), 'cycle')}, {ns} ns, II {words.count(interval)}"
+    value = f"{words.plural(round(cycles), 'cycle')}, II {words.count(interval)}"
     return Row(layer.name, (bar,), value, detail)
 
 

@@ -239,6 +239,14 @@ def test_rounding_and_saturation_cost_and_wires_do_not(board):
     assert figures["round"]["lut"].value == pytest.approx(37 * 8, rel=0.05)
 
 
+def test_clocks_without_reports_say_so(board):
+    net = dense_net(np.full((64, 4), 11))
+    figure = estimate(net, plan_of(clock_ns=2.8), board)["fc"]["latency_cycles"]
+    assert figure.note.endswith("latency at 2.8 ns")
+    assert figure.high >= 3 * figure.value
+    assert estimate(net, plan_of(), board)["fc"]["latency_cycles"].note == ""
+
+
 def test_faster_clocks_take_more_cycles(board):
     net = dense_net(np.full((64, 4), 11))
     cycles = [
