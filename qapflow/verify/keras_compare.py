@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from qapflow.ir.net import Net
 from qapflow.report.figures import Accuracy, Comparison, Difference
 from qapflow.verify.accuracy import measure_accuracy
 from qapflow.verify.compare import INTERPRETER, TRACED_SAMPLES, find_cause
+from qapflow.verify.keras_layers import ancestors, exact_frontier, matched, output_layers
 from qapflow.verify.keras_process import KerasModel
 from qapflow.verify.keras_run import KerasResult, run_keras, run_live
 
@@ -57,32 +58,33 @@ def compare_keras(
 ) -> KerasCheck:
     """Run Keras on the values of input codes [n, *shape] and compare with the interpreter.
 
-    `model` is a file (with `weights` if it is a .json) or a Keras model in memory. `expected` are
-    the interpreter's outputs if known, `labels` as for `measure_accuracy`. `stripped` says that
-    `net` lacks final softmax layers: the outputs of the layers before them are compared.
-
-    Raises:
-        ToolMissing: TensorFlow or a package that the model needs is not installed.
-        ToolFailed: the Keras process crashed, was killed or ran out of time.
+    `model` is a file (with `weights` if a .json) or a Keras model in memory. `expected` are the
+    interpreter's outputs if known, `labels` as for `measure_accuracy`. `stripped` says that `net`
+    lacks final softmax layers. Raises what `run_keras` raises.
     """
-    needed = _ancestors(net)
+    needed = ancestors(net, net.outputs)
     records = [record for record in records if record.edge in needed]
-    names = _output_layers(net, records) if stripped else []
-    run = _Run(net, records, names, inputs, model, weights, timeout)
-    codes = interpret(net, inputs) if expected is None else expected
+    floats = sum(record.regime != "exact" for record in records)
+    layers = output_layers(net, records) if stripped else {}
+    frontier = exact_frontier(net, records) if floats and not stripped else {}
+    run = _Run(net, records, tuple(layers.values()), inputs, model, weights, timeout)
     start = time.monotonic()
-    result = run.single()
-    seconds = time.monotonic() - start
+    result = run.single((*layers.values(), *frontier.values()))
+    base = Comparison(KERAS, INTERPRETER, "equal", seconds=time.monotonic() - start)
     if result.refused:
-        empty = Comparison(KERAS, INTERPRETER, "not run", note=result.refused)
-        return KerasCheck(empty, None, result.versions)
-    values = _Values(net, codes, [result.layers[name] for name in names] or result.outputs)
-    base = Comparison(KERAS, INTERPRETER, "equal", values.samples, values.total, seconds=seconds)
+        base = replace(base, verdict="not run", note=result.refused)
+        return KerasCheck(base, None, result.versions)
+    codes = interpret(net, inputs) if expected is None else expected
+    values = _Values(net, codes, [result.layers[n] for n in run.names] or result.outputs)
     accuracy = measure_accuracy(values.net, values.keras, labels)
-    if floats := sum(record.regime != "exact" for record in records):
-        return KerasCheck(_judge_floats(base, floats, values), accuracy, result.versions)
-    shown = accuracy if labels is not None else None
-    return KerasCheck(_judge(run, base, values), shown, result.versions)
+    if not floats:
+        note = f"compared at {', '.join(run.names)}: the softmax was left out" if stripped else ""
+        base = _judge(run, replace(base, note=note), values)
+        return KerasCheck(base, None if labels is None else accuracy, result.versions)
+    base = _judge_floats(base, floats, values)
+    if values.wrong and frontier and set(frontier.values()) <= result.layers.keys():
+        base = _judge_frontier(run, base, frontier, result.layers)
+    return KerasCheck(base, accuracy, result.versions)
 
 
 class _Values:
@@ -128,11 +130,11 @@ class _Run:
             for node in self.net.inputs
         }
 
-    def single(self) -> KerasResult:
-        """Run as Keras does, in this process if the model is in memory and no layer is named."""
-        if not self.names and not isinstance(self.model, Path):
+    def single(self, layers: Sequence[str]) -> KerasResult:
+        """Run as Keras does, in this process if the model is in memory and no layer is asked."""
+        if not layers and not isinstance(self.model, Path):
             return run_live(self.model, self.values())
-        return self.child(None, layers=self.names or None)
+        return self.child(None, layers=layers or None)
 
     def child(
         self,
@@ -160,8 +162,7 @@ class _Run:
 
 def _judge(run: _Run, base: Comparison, values: _Values) -> Comparison:
     """Judge a network that promises equality; only a proof excuses a difference."""
-    if run.names:
-        base = replace(base, note=f"compared at {', '.join(run.names)}: the softmax was left out")
+    base = replace(base, samples=values.samples, values=values.total)
     if not values.wrong:
         return base
     samples = values.differing
@@ -188,6 +189,8 @@ def _judge_floats(base: Comparison, floats: int, values: _Values) -> Comparison:
     return replace(
         base,
         verdict="not run" if values.wrong else "equal",
+        samples=values.samples,
+        values=values.total,
         mismatches=values.wrong,
         note=f"{floats} {computes} in floats; {found}",
     )
@@ -202,7 +205,7 @@ def first_layer_difference(
 ) -> Difference | None:
     """Return where the network first leaves Keras, given layer outputs for some samples."""
     edges = interpret(net, {name: codes[samples] for name, codes in inputs.items()}, keep="all")
-    for record, theirs in _matched(net, records, layers):
+    for record, theirs in matched(net, records, layers):
         kind, ours = net.edge(record.edge).type, edges[record.edge]
         if theirs.size != ours.size:
             continue
@@ -231,17 +234,6 @@ def first_layer_difference(
     return None
 
 
-def _matched(
-    net: Net, records: Sequence[LayerRecord], layers: Mapping[str, Array]
-) -> Iterator[tuple[LayerRecord, Array]]:
-    """Yield records with the Keras output of the same layer, inner layers by their last name."""
-    for record in records:
-        for name in (record.name, record.name.split("/")[-1]):
-            if name in layers and record.edge in net.by_name:
-                yield record, layers[name]
-                break
-
-
 def _codes(values: Array, kind: Fixed) -> tuple[Codes, bool]:
     """Return the nearest codes of values, not limited to the type, and whether all are exact."""
     scaled = np.ldexp(values, kind.frac)
@@ -250,16 +242,13 @@ def _codes(values: Array, kind: Fixed) -> tuple[Codes, bool]:
     return codes, bool(np.array_equal(codes.astype(np.float64), scaled))
 
 
-def _ancestors(net: Net) -> set[str]:
-    """Return the edges that the outputs depend on, the outputs included."""
-    needed = set(net.outputs)
-    for node in reversed(net.nodes):
-        if node.name in needed:
-            needed |= set(node.inputs)
-    return needed
-
-
-def _output_layers(net: Net, records: Sequence[LayerRecord]) -> list[str]:
-    """Return the Keras layer that gives each output of the network."""
-    last = {record.edge: record.name.split("/")[-1] for record in records}
-    return [last[name] for name in net.outputs]
+def _judge_frontier(
+    run: _Run, base: Comparison, frontier: Mapping[str, str], layers: Mapping[str, Array]
+) -> Comparison:
+    """Judge the part of a network before its first float layers, which promises equality."""
+    part = Net(run.net.nodes, tuple(frontier))
+    names = tuple(frontier.values())
+    values = _Values(part, interpret(part, run.codes), [layers[name] for name in names])
+    note = f"compared at {', '.join(names)}, the last exact layers; at the outputs {base.note}"
+    shorter = replace(base, verdict="equal", mismatches=0, note=note)
+    return _judge(replace(run, net=part, names=names), shorter, values)

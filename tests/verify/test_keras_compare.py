@@ -136,18 +136,38 @@ def test_a_model_keras_cannot_load_is_not_run(keras):
     assert got.accuracy is None
 
 
-def test_float_layers_give_a_distance_and_no_verdict(keras):
+def test_float_layers_give_a_distance_and_their_exact_part_a_verdict(keras):
     keras(single=lambda v: v.update(act=v["act"] + 0.125))
     records = (*RECORDS[:2], replace(RECORDS[2], regime="chosen"))
     got = compare_keras(net(), records, codes(), PATH)
-    assert got.comparison.verdict == "not run"
+    assert got.comparison.verdict == "equal"
     assert got.comparison.note == (
-        "1 layer computes in floats; 180 of 180 values differ: see the distance from Keras"
+        "compared at fc, the last exact layers; at the outputs 1 layer computes in floats; "
+        "180 of 180 values differ: see the distance from Keras"
     )
-    assert (got.comparison.values, got.comparison.mismatches) == (180, 180)
+    assert (got.comparison.values, got.comparison.mismatches) == (180, 0)
     assert got.accuracy.max_abs_error == 0.125
     assert got.accuracy.argmax_agreement == 1.0
     assert got.accuracy.samples == 60
+
+
+def test_the_exact_part_before_float_layers_is_still_judged(keras):
+    keras(single=wrong_fc)
+    records = (*RECORDS[:2], replace(RECORDS[2], regime="chosen"))
+    one = compare_keras(net(), records, codes(), PATH).comparison
+    assert (one.verdict, one.mismatches) == ("different", 180)
+    assert (one.first.layer, one.first.edge) == ("inner/fc", "fc")
+
+
+def test_without_an_exact_part_there_is_no_verdict(keras):
+    keras(single=wrong_fc)
+    records = tuple(replace(record, regime="chosen") for record in RECORDS)
+    got = compare_keras(net(), records, codes(), PATH)
+    assert got.comparison.verdict == "not run"
+    assert got.comparison.note == (
+        "3 layers compute in floats; 1 of 180 values differ: see the distance from Keras"
+    )
+    assert (got.comparison.values, got.comparison.mismatches) == (180, 1)
 
 
 def test_float_layers_may_turn_out_equal(keras):
@@ -166,7 +186,7 @@ def test_without_its_softmax_the_layer_before_is_compared(monkeypatch):
     one = compare_keras(net(), records, codes(), PATH, stripped=True).comparison
     assert (one.verdict, one.mismatches) == ("equal", 0)
     assert one.note == "compared at act: the softmax was left out"
-    assert fake.asked == [(60, False, ["act"])]
+    assert fake.asked == [(60, False, ("act",))]
 
 
 def test_a_live_model_is_run_here():
