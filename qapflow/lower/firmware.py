@@ -10,7 +10,7 @@ from qapflow import __version__
 from qapflow.ir.fixed import Codes, Fixed
 from qapflow.lower.files import Files
 from qapflow.lower.hls4ml import GraphText, LayerText, type_name
-from qapflow.lower.program import Kernel, Program, Rom, Step, Wire
+from qapflow.lower.program import Kernel, Layer, Program, Rom, Step, Wire
 from qapflow.lower.templates import c_type, kernel_macros, render
 
 HEADERS = {
@@ -127,6 +127,7 @@ def _body(program: Program, style: str, texts: Iterable[Mapping[str, Any]]) -> d
         }
         for text in texts
     ]
+    works = [s.work.reuse_factor for s in program.steps if isinstance(s.work, Layer)]
     entry = [pair for wire in program.inputs for pair in watched.get(wire.name, [])]
     return {
         "ports": _ports(program),
@@ -134,6 +135,7 @@ def _body(program: Program, style: str, texts: Iterable[Mapping[str, Any]]) -> d
         "outputs": program.outputs,
         "stream": program.stream,
         "style": style,
+        "interval": max(works, default=1),
         "locals": [_local(wire, program.stream) for wire in made],
         "entry": entry,
         "calls": calls,

@@ -41,7 +41,7 @@ def _problems(net: Net, node: Node, plan: Plan, port: bool) -> list[tuple[str, s
     if width > MAX_BITS:
         hint = "quantize before this layer"
         found.append((f"{width} bits are more than the {MAX_BITS} of ap_fixed", hint))
-    if not all(node.out.shape):
+    if not all(map(all, (node.out.shape, *(net.edge(name).shape for name in node.inputs)))):
         found.append((f"the shape {node.out.shape} holds no element", "remove this layer"))
     for const in _constants(node):
         if bits := _too_wide(const):
@@ -50,7 +50,7 @@ def _problems(net: Net, node: Node, plan: Plan, port: bool) -> list[tuple[str, s
     if isinstance(node.op, Dense | Conv):
         choice = plan.choices.get(node.name)
         found += _choice_problems(node, node.op, choice, plan) if choice else []
-    elif not isinstance(node.op, Input):
+    elif not isinstance(node.op, Input) and not found:
         found += _kernel_problems(net, node, plan)
     return found
 

@@ -8,7 +8,10 @@ from collections.abc import Iterable
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 # Names that hls4ml's templates generate for configurations, weights and layers.
-_GENERATED = re.compile(r"(w|b|n|s|t|v|r|o|config|layer|bias|weight)\d+(_.*)?|.*_t", re.IGNORECASE)
+_GENERATED = re.compile(
+    r"(w|b|s|t|v|o|lower|upper|step|view|layer|bias|weight)\d+(_.*)?|config[\d_].*|.*_t",
+    re.IGNORECASE,
+)
 
 _WORDS = """
     alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t
