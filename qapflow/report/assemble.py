@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -66,13 +66,7 @@ def assemble(
     intervals = bound_net(net)
     figures = estimate(net, plan, target)
     totals = (*total(net, plan, figures), *found.totals)
-    layers = tuple(
-        _layer(net, node, plan, intervals, records, found, figures[node.name])
-        for node in net.nodes
-        if is_hardware(node)
-    )
-    fits, headroom = judge_fit(target, totals)
-    return Report(
+    report = Report(
         model=model,
         model_digest=model_digest,
         net_digest=net.digest,
@@ -82,25 +76,25 @@ def assemble(
         backend=plan.backend,
         io_type=plan.io_type,
         regime="exact" if all(r.regime == "exact" for r in records) else "chosen",
-        layers=layers,
+        layers=_layers(net, plan, intervals, records, found, figures),
         totals=totals,
-        fits=fits,
-        headroom=headroom,
+        fits=False,
+        headroom="",
         ledger=make_ledger(net, plan, records),
         comparisons=found.comparisons,
         accuracy=found.accuracy,
-        budgets=check_budgets(
-            budgets or Budgets(),
-            totals=totals,
-            layers=layers,
-            comparisons=found.comparisons,
-            target=target,
-            clock_ns=plan.clock_ns,
-        ),
+        budgets=(),
         tools=found.tools,
         overflow_statement=state_overflow(net, intervals),
         notes=_notes(plan, target, found.notes),
     )
+    return _judge(report, budgets or Budgets())
+
+
+def _judge(report: Report, budgets: Budgets) -> Report:
+    """Add what follows from the figures: whether it fits, and which budgets hold."""
+    fits, headroom = judge_fit(report.target, report.totals)
+    return replace(report, fits=fits, headroom=headroom, budgets=check_budgets(budgets, report))
 
 
 def observe(net: Net, codes: Mapping[str, object]) -> dict[str, Range]:
@@ -120,16 +114,31 @@ def _notes(plan: Plan, target: Target, notes: tuple[str, ...]) -> tuple[str, ...
     return tuple(dict.fromkeys((*own, *plan.notes, *notes)))
 
 
+def _layers(
+    net: Net,
+    plan: Plan,
+    intervals: Mapping[str, Interval],
+    records: Sequence[LayerRecord],
+    found: Findings,
+    figures: Mapping[str, Mapping[str, Figure]],
+) -> tuple[LayerReport, ...]:
+    by_name = {record.name: record for record in records}
+    return tuple(
+        _layer(net, node, plan, intervals, by_name.get(node.origin), found, figures[node.name])
+        for node in net.nodes
+        if is_hardware(node)
+    )
+
+
 def _layer(
     net: Net,
     node: Node,
     plan: Plan,
     intervals: Mapping[str, Interval],
-    records: Sequence[LayerRecord],
+    record: LayerRecord | None,
     found: Findings,
     figures: Mapping[str, Figure],
 ) -> LayerReport:
-    record = next((r for r in records if r.name == node.origin), None)
     sources = [net.edge(name) for name in node.inputs]
     choice = plan.choices.get(node.name)
     op = node.op

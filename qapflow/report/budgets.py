@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qapflow.report.figures import Budget, Comparison, Figure, LayerReport
-from qapflow.report.headroom import Totals, best_figures, board_percent
+from qapflow.report.figures import Budget, Comparison, Figure, LayerReport, Report
+from qapflow.report.headroom import best_figures, board_percent
 from qapflow.settings import Budgets
-from qapflow.target import Target
 
 
-def check_budgets(
-    budgets: Budgets,
-    *,
-    totals: Totals,
-    layers: Sequence[LayerReport],
-    comparisons: Sequence[Comparison],
-    target: Target,
-    clock_ns: float,
-) -> tuple[Budget, ...]:
+def check_budgets(budgets: Budgets, report: Report) -> tuple[Budget, ...]:
     """Return one row for each limit that is set. What is not known is not met."""
-    best = best_figures(totals)
+    layers, target = report.layers, report.target
+    best = best_figures(report.totals)
     rows = []
     if budgets.max_lut_percent is not None:
         used = best.get("lut")
@@ -33,11 +25,11 @@ def check_budgets(
         rows.append(_row("DSP", budgets.max_dsp, actual, used, _largest(layers, "dsp")))
     if budgets.max_latency_ns is not None:
         used = best.get("latency_cycles")
-        actual = None if used is None else used.value * clock_ns
+        actual = None if used is None else used.value * report.clock_ns
         slowest = _largest(layers, "latency_cycles")
         rows.append(_row("latency, ns", budgets.max_latency_ns, actual, used, slowest))
     if budgets.max_mismatch is not None:
-        rows.append(_mismatch(budgets.max_mismatch, comparisons))
+        rows.append(_mismatch(budgets.max_mismatch, report.comparisons))
     return tuple(rows)
 
 

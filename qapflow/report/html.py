@@ -17,6 +17,39 @@ MOST_ROWS = 24  # of a plot before it is folded
 
 def render_html(report: Report) -> str:
     """Return the report as a page; the same report gives the same bytes."""
+    best = best_figures(report.totals)
+    resources = plots.resource_plot(report)
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            words=words,
+            verdict=words.judge(report),
+            latency=best.get("latency_cycles"),
+            interval=best.get("ii_cycles"),
+            usages=words.usages(report),
+            sources=words.by_source(report),
+            fit=report.headroom.partition(":")[0],
+            columns=[n for n in words.COSTS if words.shows(report.layers, n)],
+            notes=(*words.estimate_notes(report), *report.notes),
+            resources=resources,
+            shows_slr=any(kind == "slr" for row in resources.rows for _, kind, _ in row.marks),
+            latency_plot=plots.latency_plot(report),
+            activations=plots.activation_plot(report),
+            weights=plots.weight_plot(report),
+            sparsity=plots.sparsity_plot(report),
+            most=MOST_ROWS,
+            left=plots.LEFT,
+            width=plots.WIDTH,
+            right=plots.RIGHT,
+            style=_source("style.css"),
+            script=_source("sort.js"),
+        )
+    )
+
+
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates_dir() / "report"),
         autoescape=True,
@@ -32,32 +65,7 @@ def render_html(report: Report) -> str:
         "volume": math.prod,
         "sentence": lambda text: text[:1].upper() + text[1:],
     }
-    best = best_figures(report.totals)
-    resources = plots.resource_plot(report)
-    return environment.get_template("report.html.j2").render(
-        report=report,
-        words=words,
-        verdict=words.judge(report),
-        latency=best.get("latency_cycles"),
-        interval=best.get("ii_cycles"),
-        usages=words.usages(report),
-        sources=words.by_source(report),
-        fit=report.headroom.partition(":")[0],
-        columns=[n for n in words.COSTS if words.shows(report.layers, n)],
-        notes=(*words.estimate_notes(report), *report.notes),
-        resources=resources,
-        shows_slr=any(kind == "slr" for row in resources.rows for _, kind, _ in row.marks),
-        latency_plot=plots.latency_plot(report),
-        activations=plots.activation_plot(report),
-        weights=plots.weight_plot(report),
-        sparsity=plots.sparsity_plot(report),
-        most=MOST_ROWS,
-        left=plots.LEFT,
-        width=plots.WIDTH,
-        right=plots.RIGHT,
-        style=_source("style.css"),
-        script=_source("sort.js"),
-    )
+    return environment
 
 
 def clip(text: str, length: int) -> str:

@@ -11,23 +11,12 @@ FIRST = Difference("e", "fc2", 0, (0,), 0, 1, 0.0, 1.0, "")
 
 
 def check(report, comparisons=(), **limits):
-    (row,) = check_budgets(
-        Budgets(**limits),
-        totals=report.totals,
-        layers=report.layers,
-        comparisons=comparisons,
-        target=report.target,
-        clock_ns=report.clock_ns,
-    )
+    (row,) = check_budgets(Budgets(**limits), replace(report, comparisons=tuple(comparisons)))
     return row
 
 
 def test_no_limit_no_row(report):
-    rows = check_budgets(
-        Budgets(), totals=report.totals, layers=report.layers, comparisons=(),
-        target=report.target, clock_ns=5.0,
-    )  # fmt: skip
-    assert rows == ()
+    assert check_budgets(Budgets(), report) == ()
 
 
 @pytest.mark.parametrize(
