@@ -64,9 +64,8 @@ def compare_keras(
     """
     needed = ancestors(net, net.outputs)
     records = [record for record in records if record.edge in needed]
-    floats = sum(record.regime != "exact" for record in records)
     layers = output_layers(net, records) if stripped else {}
-    frontier = exact_frontier(net, records) if floats and not stripped else {}
+    frontier = {} if stripped else exact_frontier(net, records)
     run = _Run(net, records, tuple(layers.values()), inputs, model, weights, timeout)
     start = time.monotonic()
     result = run.single((*layers.values(), *frontier.values()))
@@ -74,14 +73,14 @@ def compare_keras(
     if result.refused:
         base = replace(base, verdict="not run", note=result.refused)
         return KerasCheck(base, None, result.versions)
-    codes = interpret(net, inputs) if expected is None else expected
+    codes = expected or interpret(net, inputs)
     values = _Values(net, codes, [result.layers[n] for n in run.names] or result.outputs)
     accuracy = measure_accuracy(values.net, values.keras, labels)
-    if not floats:
+    if all(record.regime == "exact" for record in records):
         note = f"compared at {', '.join(run.names)}: the softmax was left out" if stripped else ""
         base = _judge(run, replace(base, note=note), values)
         return KerasCheck(base, None if labels is None else accuracy, result.versions)
-    base = _judge_floats(base, floats, values)
+    base = _judge_floats(base, records, values)
     if values.wrong and frontier and set(frontier.values()) <= result.layers.keys():
         base = _judge_frontier(run, base, frontier, result.layers)
     return KerasCheck(base, accuracy, result.versions)
@@ -179,8 +178,9 @@ def _judge(run: _Run, base: Comparison, values: _Values) -> Comparison:
     return replace(base, verdict="different", mismatches=values.wrong, first=first)
 
 
-def _judge_floats(base: Comparison, floats: int, values: _Values) -> Comparison:
+def _judge_floats(base: Comparison, records: Sequence[LayerRecord], values: _Values) -> Comparison:
     """Without a promise of equality there is no difference to report, but equality may be found."""
+    floats = sum(record.regime != "exact" for record in records)
     computes = "layer computes" if floats == 1 else "layers compute"
     if values.wrong:
         found = f"{values.wrong} of {values.total} values differ: see the distance from Keras"

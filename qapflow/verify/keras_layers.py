@@ -12,8 +12,13 @@ Value = TypeVar("Value")
 
 
 def exact_frontier(net: Net, records: Sequence[LayerRecord]) -> dict[str, str]:
-    """Return edges and names of the last layers that no float layer comes before."""
+    """Return edges and names of the last layers that no float layer comes before.
+
+    Without float layers there is no frontier.
+    """
     chosen = {record.edge for record in records if record.regime != "exact"}
+    if not chosen:
+        return {}
     inputs = {node.name for node in net.inputs}
     exact = {
         record.edge: record.name.split("/")[-1]
