@@ -13,6 +13,7 @@ import numpy as np
 
 from qapflow.errors import UsageError
 from qapflow.ir import kernels, ops
+from qapflow.ir.fast import Program, compile_net
 from qapflow.ir.fixed import Codes, cast, shrink, widen
 from qapflow.ir.net import Edge, Net
 
@@ -28,14 +29,35 @@ def interpret(
         UsageError: an input is missing, or has another shape or codes outside its type.
     """
     codes = {node.name: _check_input(node.name, node.out, inputs) for node in net.inputs}
-    for node in net.nodes:
-        if isinstance(node.op, ops.Input):
-            continue
-        edges = tuple(net.edge(name) for name in node.inputs)
-        codes[node.name] = evaluate(
-            node.op, node.out, edges, tuple(codes[name] for name in node.inputs)
-        )
-    return codes if keep == "all" else {name: codes[name] for name in net.outputs}
+    counts = {len(array) for array in codes.values()}
+    if len(counts) != 1:
+        raise UsageError(f"the inputs have different numbers of samples: {sorted(counts)}")
+    kept = frozenset(net.by_name) if keep == "all" else frozenset(net.outputs)
+    program = _program(net)
+    (total,) = counts
+    blocks = [
+        program.run({name: array[i : i + program.block] for name, array in codes.items()}, kept)
+        for i in range(0, max(total, 1), program.block)
+    ]
+    return {name: _join([block[name] for block in blocks]) for name in kept}
+
+
+def _program(net: Net) -> Program:
+    """Compile a network once; the program lives as long as the network."""
+    memo = vars(net)
+    if "_program" not in memo:
+        memo["_program"] = compile_net(net)
+    program: Program = memo["_program"]
+    return program
+
+
+def _join(parts: list[Codes]) -> Codes:
+    """Put blocks together as codes: int64, or Python integers where those do not fit."""
+    if all(part.dtype.kind == "f" for part in parts):
+        return np.concatenate([part.astype(np.int64) for part in parts])
+    if any(part.dtype == object for part in parts):
+        return np.concatenate([widen(part) for part in parts])
+    return np.concatenate([part.astype(np.int64) for part in parts])
 
 
 def _check_input(name: str, edge: Edge, inputs: Mapping[str, Codes]) -> Codes:
