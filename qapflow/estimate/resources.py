@@ -86,7 +86,10 @@ def resource_cost(kernel: Kernel, reuse_factor: int) -> Cost:
     ff += 1.11 * blocks * kernel.weight_width * (dsp > 0) + 0.92 * kernel.n_out * spread_out
     ff += 2 * kernel.in_width * kernel.n_in * few
     high = blocks if min(kernel.in_width, kernel.weight_width) >= DSP_WEIGHT_BITS else 0
-    return Cost(f"resource rf {'le' if few else 'gt'} n_in", lut, ff, dsp, memory, high)
+    kind = f"resource rf {'le' if few else 'gt'} n_in"
+    if not dsp and (high or few):
+        kind += ", narrow factors"  # no report has these
+    return Cost(kind, lut, ff, dsp, memory, high)
 
 
 def dsp_per_product(left: int, right: int) -> int:

@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from qapflow.report.figures import Budget, Comparison, Figure, LayerReport, Report
 from qapflow.report.headroom import best_figures, board_percent
 from qapflow.settings import Budgets
 
+Convert = Callable[[float], float]
+
 
 def check_budgets(budgets: Budgets, report: Report) -> tuple[Budget, ...]:
     """Return one row for each limit that is set. What is not known is not met."""
-    layers, target = report.layers, report.target
+    target = report.target
+
+    def percent(value: float) -> float:
+        return board_percent(target, "lut", value)
+
+    def time_ns(value: float) -> float:
+        return value * report.clock_ns
+
+    limits: tuple[tuple[str, float | None, str, Convert], ...] = (
+        (f"LUT of {target.name}, percent", budgets.max_lut_percent, "lut", percent),
+        ("DSP", budgets.max_dsp, "dsp", float),
+        ("latency, ns", budgets.max_latency_ns, "latency_cycles", time_ns),
+    )
     best = best_figures(report.totals)
-    rows = []
-    if budgets.max_lut_percent is not None:
-        used = best.get("lut")
-        actual = None if used is None else board_percent(target, "lut", used.value)
-        name = f"LUT of {target.name}, percent"
-        rows.append(_row(name, budgets.max_lut_percent, actual, used, _largest(layers, "lut")))
-    if budgets.max_dsp is not None:
-        used = best.get("dsp")
-        actual = None if used is None else used.value
-        rows.append(_row("DSP", budgets.max_dsp, actual, used, _largest(layers, "dsp")))
-    if budgets.max_latency_ns is not None:
-        used = best.get("latency_cycles")
-        actual = None if used is None else used.value * report.clock_ns
-        slowest = _largest(layers, "latency_cycles")
-        rows.append(_row("latency, ns", budgets.max_latency_ns, actual, used, slowest))
+    rows = [
+        _row(title, limit, best.get(name), convert, _largest(report.layers, name))
+        for title, limit, name, convert in limits
+        if limit is not None
+    ]
     if budgets.max_mismatch is not None:
         rows.append(_mismatch(budgets.max_mismatch, report.comparisons))
     return tuple(rows)
 
 
-def _row(
-    name: str, limit: float, actual: float | None, used: Figure | None, culprit: str
-) -> Budget:
-    source = used.source.value if used else "no figure"
-    met = actual is not None and actual <= limit
+def _row(name: str, limit: float, used: Figure | None, convert: Convert, culprit: str) -> Budget:
+    """Hold a figure, converted to the limit's unit, against the limit."""
+    if used is None:
+        return Budget(name, float(limit), None, met=False, culprit=culprit, source="no figure")
+    actual, source = convert(used.value), used.source.value
+    met = actual <= limit
+    if met and used.high is not None and convert(used.high) > limit:
+        source += f", could reach {convert(used.high):,.4g}"
     return Budget(name, float(limit), actual, met, "" if met else culprit, source)
 
 

@@ -165,7 +165,8 @@ def _costs(report: Report) -> RenderableType | None:
     if not rows:
         return None
     names = [n for n in words.COSTS if words.shows(rows, n)]
-    cells = _fit([[_cost(layer.figures.get(n)) for n in names] for layer in rows])
+    room = 96 - max(14, min(24, max(len(layer.name) for layer in rows)))
+    cells = _fit(names, [[_cost(layer.figures.get(n)) for n in names] for layer in rows], room)
     table = _table(("layer", "left"), *((SHORT_TITLES[n], "right") for n in names))
     for layer, row in zip(rows, cells, strict=True):
         _add(table, [layer.name, *row])
@@ -175,14 +176,15 @@ def _costs(report: Report) -> RenderableType | None:
     return Group(table, Text(about, style="dim"))
 
 
-def _fit(rows: list[list[str]], room: int = 76) -> list[list[str]]:
-    """Leave out intervals, from the left, until the columns fit; the other formats have all."""
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    for place, column in enumerate(columns):
-        if sum(max(6, *map(len, c)) + 2 for c in columns) <= room:
+def _fit(names: list[str], rows: list[list[str]], room: int) -> list[list[str]]:
+    """Leave out intervals, cycles first and LUT last, until the columns fit."""
+    columns = dict(zip(names, (list(c) for c in zip(*rows, strict=True)), strict=True))
+    for name in ("ii_cycles", "latency_cycles", "uram", "bram18", "dsp", "ff", "lut"):
+        if sum(max(6, *map(len, cells)) + 2 for cells in columns.values()) <= room:
             break
-        columns[place] = [cell.partition(" (")[0] for cell in column]
-    return [list(row) for row in zip(*columns, strict=True)]
+        if name in columns:
+            columns[name] = [cell.partition(" (")[0] for cell in columns[name]]
+    return [list(row) for row in zip(*columns.values(), strict=True)]
 
 
 def _cost(figure: Figure | None) -> str:
