@@ -60,21 +60,12 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "plain": words.printable,
-        "clip": clip,
+        "clip": words.clip,
         "shape": words.shape_text,
         "volume": math.prod,
         "sentence": lambda text: text[:1].upper() + text[1:],
     }
     return environment
-
-
-def clip(text: str, length: int) -> str:
-    """Return text on one line, its middle left out where it is longer than `length`."""
-    text = words.printable(text)
-    if len(text) <= length:
-        return text
-    head = (length - 1) // 2
-    return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
 
 
 def _source(name: str) -> Markup:

@@ -18,6 +18,8 @@ from qapflow.report.words import printable
 
 STYLES = {"passed": "bold green", "failed": "bold red", "unverified": "bold yellow"}
 SHORT_TITLES = {**words.UNITS, "latency_cycles": "cycles", "ii_cycles": "II"}
+NAME = 26  # columns for the name of a layer, the middle of longer ones left out
+SHORT_NAME = 18  # where there are many columns
 MARKS = {"equal": "equal", "different": "DIFFERENT", "not run": "not run"}
 
 
@@ -78,6 +80,7 @@ def _table(*columns: tuple[str, str]) -> Table:
             no_wrap=not wraps,
             overflow="fold" if wraps else "ellipsis",
             min_width=14 if title == "layer" else None,
+            max_width=NAME if title == "layer" else None,
         )
     return table
 
@@ -151,7 +154,8 @@ def _layers(layers: Sequence[LayerReport]) -> RenderableType | None:
         _add(
             table,
             [
-                layer.name, layer.op, words.shape_text(layer.output_shape).replace(" ", ""),
+                words.clip(layer.name, SHORT_NAME), layer.op,
+                words.shape_text(layer.output_shape).replace(" ", ""),
                 layer.output_type, layer.weight_type, zero if layer.weights else "",
                 words.built_as(layer), regime,
             ],
@@ -165,11 +169,11 @@ def _costs(report: Report) -> RenderableType | None:
     if not rows:
         return None
     names = [n for n in words.COSTS if words.shows(rows, n)]
-    room = 96 - max(14, min(24, max(len(layer.name) for layer in rows)))
+    room = 96 - max(14, min(NAME, max(len(layer.name) for layer in rows)))
     cells = _fit(names, [[_cost(layer.figures.get(n)) for n in names] for layer in rows], room)
     table = _table(("layer", "left"), *((SHORT_TITLES[n], "right") for n in names))
     for layer, row in zip(rows, cells, strict=True):
-        _add(table, [layer.name, *row])
+        _add(table, [words.clip(layer.name, NAME), *row])
     sources = {f.source.value for layer in rows for f in layer.figures.values()}
     low_high = "; low-high in brackets" if "estimate" in sources else ""
     about = f"source: {', '.join(sorted(sources))}{low_high}"
@@ -205,7 +209,8 @@ def _ledger(report: Report) -> RenderableType | None:
         _add(
             table,
             [
-                row.layer, words.count(row.weights), words.ratio(row.zeros_float, row.weights),
+                words.clip(row.layer, NAME), words.count(row.weights),
+                words.ratio(row.zeros_float, row.weights),
                 words.ratio(row.zeros_quantized, row.weights), words.count(row.multiplications),
                 words.ratio(row.multiplications_removed, row.multiplications),
             ],

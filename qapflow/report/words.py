@@ -28,6 +28,15 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
+def clip(text: str, length: int) -> str:
+    """Return text on one line, its middle left out where it is longer than `length`."""
+    text = printable(text)
+    if len(text) <= length:
+        return text
+    head = (length - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
+
+
 def count(value: float) -> str:
     """Return a number with thousands separated: 12,345 or 0.5."""
     if not math.isfinite(value):
@@ -87,8 +96,8 @@ def built_as(layer: LayerReport) -> str:
     """Return strategy and reuse factor, "" for layers without a choice."""
     if not layer.strategy:
         return ""
-    names = {"distributed_arithmetic": "distributed arith."}
-    return f"{names.get(layer.strategy, layer.strategy)}, RF {layer.reuse_factor}"
+    strategy = layer.strategy.replace("distributed_arithmetic", "distr. arith.")
+    return f"{strategy}, RF {layer.reuse_factor}"
 
 
 def plural(number: int, noun: str) -> str:

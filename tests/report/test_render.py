@@ -6,8 +6,8 @@ import pytest
 
 from qapflow.errors import UsageError
 from qapflow.report import FORMATS, render
-from qapflow.report.html import clip
 from qapflow.report.markdown import escape
+from qapflow.report.words import clip
 
 HOSTILE = "</script><script>alert(1)</script>\x1b[31m\n| `x` **b** [l](u) "
 HOSTILE += "<img src=x onerror=y> {{7*7}} @all"
@@ -167,3 +167,10 @@ def test_long_plots_are_folded(report):
         report, layers=tuple(replace(report.layers[0], name=f"fc{i}") for i in range(60))
     )
     assert "36 more rows" in render(many, "html")
+
+
+def test_long_names_leave_room_for_figures(report):
+    layers = tuple(replace(x, name=f"{'block_' * 40}{i}") for i, x in enumerate(report.layers))
+    text = render(replace(report, layers=layers), "text")
+    assert "9.0k (7.0k-12.0k)" in text
+    assert re.search(r"block_\w*…\w*block_1  Quantize  8 +u6.4 .* saturates", text)
