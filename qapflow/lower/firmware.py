@@ -30,6 +30,8 @@ HEADERS = {
 }
 CODE_HEADER = "nnet_utils/qapflow_code.h"
 GENERATED = "nnet_utils/nnet_code_gen.h"
+CONV_HEADER = "nnet_utils/qapflow_conv.h"
+CONV_LOOP = "qapflow::conv_pixels"
 TRACE_BITS = 64
 
 
@@ -67,7 +69,7 @@ def firmware(program: Program, graph: GraphText, top: str) -> Files:
 def _step_text(number: int, step: Step, graph: GraphText, stream: bool) -> dict[str, Any]:
     """Return configuration, call, tables and headers of one step."""
     if number in graph.layers:
-        return _layer_text(step, graph.layers[number])
+        return _layer_text(step, graph.layers[number], stream)
     assert isinstance(step.work, Kernel)
     work = step.work
     name = f"config_{step.outputs[0].name}"
@@ -90,16 +92,33 @@ def _step_text(number: int, step: Step, graph: GraphText, stream: bool) -> dict[
     }
 
 
-def _layer_text(step: Step, text: LayerText) -> dict[str, Any]:
+def _layer_text(step: Step, text: LayerText, stream: bool) -> dict[str, Any]:
+    assert isinstance(step.work, Layer)
+    call, includes = text.call, text.includes + ((GENERATED,) if text.generated else ())
+    if not stream and _needs_own_loop(step.work):
+        call = f"{CONV_LOOP}<{call.split('<', 1)[1]}"
+        includes += (CONV_HEADER,)
     return {
         "node": step.node,
         "text": text.config,
-        "call": text.call,
+        "call": call,
         "tables": [Table(w.name, w.c_type, w.codes, w.type, "") for w in text.weights],
-        "includes": text.includes + ((GENERATED,) if text.generated else ()),
+        "includes": includes,
         "typedefs": text.typedefs,
         "outputs": step.outputs,
     }
+
+
+def _needs_own_loop(layer: Layer) -> bool:
+    """Tell whether hls4ml's resource loop over the pixels of an array would be wrong or absent.
+
+    It is right up to one column of weights a turn, and there is none for depthwise layers.
+    """
+    if layer.strategy != "resource" or "Conv" not in layer.class_name:
+        return False
+    sizes = layer.attributes
+    column = sizes["n_chan"] * sizes["filt_width"] * sizes.get("filt_height", 1)
+    return layer.class_name.startswith("Depthwise") or layer.reuse_factor > column
 
 
 def _rom_table(rom: Rom, name: str) -> Table:

@@ -13,7 +13,7 @@ from qapflow.lower.build import live_nodes
 from qapflow.lower.layers import is_depthwise, multiplier_shape
 from qapflow.lower.moves import LoopsTooDeep
 from qapflow.lower.program import Wire
-from qapflow.plan import Choice, IoType, Plan
+from qapflow.plan import Choice, Plan
 
 PORT_BITS = 63
 CONST_BITS = 53  # doubles carry constants through hls4ml and the HLS front end
@@ -49,7 +49,7 @@ def _problems(net: Net, node: Node, plan: Plan, port: bool) -> list[tuple[str, s
             found.append((f"a constant needs {bits} bits; {CONST_BITS} is the most", hint))
     if isinstance(node.op, Dense | Conv):
         choice = plan.choices.get(node.name)
-        found += _choice_problems(node, node.op, choice, plan) if choice else []
+        found += _choice_problems(node.op, choice) if choice else []
     elif not isinstance(node.op, Input) and not found:
         found += _kernel_problems(net, node, plan)
     return found
@@ -66,9 +66,7 @@ def _kernel_problems(net: Net, node: Node, plan: Plan) -> list[tuple[str, str]]:
     return []
 
 
-def _choice_problems(
-    node: Node, op: Dense | Conv, choice: Choice, plan: Plan
-) -> list[tuple[str, str]]:
+def _choice_problems(op: Dense | Conv, choice: Choice) -> list[tuple[str, str]]:
     if choice.strategy == "distributed_arithmetic":
         if find_spec("da4ml") is None:
             hint = "pip install da4ml or use strategy 'latency'"
@@ -78,11 +76,7 @@ def _choice_problems(
         return [(f"reuse factor {choice.reuse_factor} is not positive", "use reuse factor 1")]
     if choice.strategy == "latency":
         return []
-    depthwise = isinstance(op, Conv) and is_depthwise(op)
-    if depthwise and plan.io_type == "io_parallel":
-        hint = "use strategy 'latency' or io_stream"
-        return [("hls4ml has no resource strategy for depthwise layers in io_parallel", hint)]
-    valid = valid_reuse_factors(op, plan.io_type, len(node.out.shape))
+    valid = valid_reuse_factors(op)
     if choice.reuse_factor in valid:
         return []
     nearest = min(valid, key=lambda rf: (abs(rf - choice.reuse_factor), rf))
@@ -90,21 +84,17 @@ def _choice_problems(
     return [(reason, f"use reuse factor {nearest}")]
 
 
-def valid_reuse_factors(op: Dense | Conv, io_type: IoType, axes: int = 1) -> tuple[int, ...]:
+def valid_reuse_factors(op: Dense | Conv) -> tuple[int, ...]:
     """Return the reuse factors that hls4ml's resource kernels compute correctly, ascending.
 
-    hls4ml needs `n_in * n_out` divided evenly and whole columns a turn; its convolutions in
-    io_parallel (a dense layer over several `axes` is one) and its depthwise kernels are right only
-    up to one column.
+    They need `n_in * n_out` divided evenly and whole columns a turn; the depthwise ones hold one
+    column only.
     """
     n_in, n_out = multiplier_shape(op)
+    small = [rf for rf in range(1, n_in + 1) if n_in % rf == 0]
     if isinstance(op, Conv) and is_depthwise(op):
-        return tuple(rf for rf in range(1, n_in + 1) if n_in % rf == 0)
-    convolution = isinstance(op, Conv) or axes > 1
-    most = n_in if convolution and io_type == "io_parallel" else n_in * n_out
-    small = [rf for rf in range(1, min(n_in, most) + 1) if n_in % rf == 0]
-    large = [n_in * k for k in range(2, n_out + 1) if n_out % k == 0 and n_in * k <= most]
-    return tuple(small + large)
+        return tuple(small)
+    return tuple(small + [n_in * k for k in range(2, n_out + 1) if n_out % k == 0])
 
 
 def _constants(node: Node) -> list[Const]:

@@ -74,16 +74,6 @@ def test_invalid_reuse_factors_name_the_nearest(plan):
     assert "reuse factor 0 is not positive -> use reuse factor 1" in text(net, zero)
 
 
-def test_depthwise_resource_needs_streams(plan):
-    op = Conv(weights(3, 1, 4), None, (1,), ((0, 0),), (1,), 4)
-    net = one(op, (8, 4), (6, 4))
-    choices = {"y": Choice("resource", 2)}
-    assert "no resource strategy for depthwise layers in io_parallel -> use strategy" in (
-        text(net, plan(choices=choices))
-    )
-    assert unsupported(net, plan("io_stream", choices=choices)) == []
-
-
 def test_distributed_arithmetic_is_refused(plan, monkeypatch):
     net = one(Dense(weights(12, 4)), (12,), (4,))
     choice = plan(choices={"y": Choice("distributed_arithmetic", 1)})
@@ -114,11 +104,8 @@ def test_nodes_that_no_output_needs_are_not_judged(plan):
 
 
 def test_valid_reuse_factors():
-    dense = Dense(weights(4, 6))
-    assert valid_reuse_factors(dense, "io_parallel") == (1, 2, 4, 8, 12, 24)
-    assert valid_reuse_factors(dense, "io_parallel", axes=2) == (1, 2, 4)
-    assert valid_reuse_factors(dense, "io_stream", axes=2) == (1, 2, 4, 8, 12, 24)
+    assert valid_reuse_factors(Dense(weights(4, 6))) == (1, 2, 4, 8, 12, 24)
     dilated = Conv(weights(2, 2, 3), None, (1,), ((0, 0),), (2,))
-    assert valid_reuse_factors(dilated, "io_parallel") == (1, 2, 3, 6)
+    assert valid_reuse_factors(dilated) == (1, 2, 3, 6, 18)
     depthwise = Conv(weights(3, 1, 4), None, (1,), ((0, 0),), (1,), 4)
-    assert valid_reuse_factors(depthwise, "io_stream") == (1, 2, 3, 4, 6, 12)
+    assert valid_reuse_factors(depthwise) == (1, 2, 3, 4, 6, 12)

@@ -202,26 +202,23 @@ def convolutions():
     return grow.finish()
 
 
-def shared_multipliers(io_type):
+def shared_multipliers():
     """Every valid reuse factor of a dense layer, some of the others."""
     grow = Grower()
     flat, series = grow.input((12,), X), grow.input((6, 4), U)
     image = grow.input((5, 4, 4), X)
-    same = ((0, 1), (1, 1))
+    same, rows = ((0, 1), (1, 1)), ((0, 0), (1, 1))
     cases = [
-        (Dense(grow.const((12, 8)), grow.const((8,))), flat, 1, 1),
-        (Dense(grow.const((4, 3))), series, 2, 1),
-        (Conv(grow.const((2, 3, 4, 4)), None, (1, 2), same, (1, 1)), image, 3, 3),
-        (Conv(grow.const((3, 4, 2)), None, (1,), ((2, 0),), (1,)), series, 2, 2),
+        (Dense(grow.const((12, 8)), grow.const((8,))), flat, 1),
+        (Dense(grow.const((4, 3))), series, 2),
+        (Conv(grow.const((2, 3, 4, 4)), None, (1, 2), same, (1, 1)), image, 3),
+        (Conv(grow.const((3, 4, 2)), None, (1,), ((2, 0),), (1,)), series, 2),
+        (Conv(grow.const((3, 3, 1, 4)), None, (1, 1), same, (1, 1), 4), image, 2),
+        (Conv(grow.const((2, 1, 8)), None, (1,), ((0, 0),), (2,), 4), series, 3),
+        (Conv(grow.const((1, 2, 4, 4)), None, (2, 1), rows, (1, 1)), image, 4),
     ]
-    if io_type == "io_stream":
-        rows = ((0, 0), (1, 1))
-        cases += [
-            (Conv(grow.const((3, 3, 1, 4)), None, (1, 1), same, (1, 1), 4), image, 3, 2),
-            (Conv(grow.const((1, 2, 4, 4)), None, (2, 1), rows, (1, 1)), image, 3, 4),
-        ]
-    for op, source, axes, every in cases:
-        factors = valid_reuse_factors(op, io_type, axes)
+    for op, source, every in cases:
+        factors = valid_reuse_factors(op)
         for factor in {*factors[::every], factors[-1]}:
             grow.add(op, source, choice=Choice("resource", factor))
     return grow.finish(), grow.choices
@@ -248,7 +245,7 @@ def test_convolutions_compute_what_the_network_means(simulate, plan, io_type, ba
 @BOTH
 @BACKENDS
 def test_every_reuse_factor_gives_the_same_codes(simulate, plan, io_type, backend):
-    net, choices = shared_multipliers(io_type)
+    net, choices = shared_multipliers()
     assert len(choices) > 12
     wrong, _ = simulate(net, plan(io_type, backend, choices))
     assert wrong == []

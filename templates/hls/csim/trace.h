@@ -4,7 +4,6 @@
 #define QAPFLOW_TRACE_H_
 
 #include "nnet_utils/qapflow_code.h"
-#include <vector>
 
 namespace qapflow {
 
@@ -32,14 +31,12 @@ template <class X> void trace(unsigned edge, hls::stream<X> &x) {
     if (!trace_to)
         return;
     long long *to = trace_to + trace_start[edge];
-    std::vector<X> packets;
-    for (unsigned i = 0; i < trace_size[edge]; i += X::size) {
-        packets.push_back(x.read());
+    for (unsigned i = 0; i < trace_size[edge]; i += X::size) { // once around
+        X packet = x.read();
         for (unsigned c = 0; c < X::size; c++)
-            to[i + c] = to_code(packets.back()[c]);
-    }
-    for (const X &packet : packets)
+            to[i + c] = to_code(packet[c]);
         x.write(packet);
+    }
 }
 
 template <class T, int W> void from_codes(T *x, const long long *codes, unsigned size) {
