@@ -74,7 +74,7 @@ def _class_names(node: Node) -> set[str]:
     if not isinstance(op, Conv):
         return set()
     rank = op.weight.codes.ndim - 2
-    kind = "depthwiseconv" if is_depthwise(op) else "conv"
+    kind = "depthwiseconv" if is_depthwise(node) else "conv"
     plain = f"{kind}{rank}d"
     return {plain, f"q{plain}", f"q{plain}batchnorm"}
 

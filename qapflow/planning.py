@@ -229,14 +229,13 @@ def _best_step(
 
 
 def _walls(net: Net, choices: Mapping[str, Choice], backend: Backend) -> tuple[str, ...]:
-    """Warn about choices (the user's) that unroll more than the tools can."""
+    """Warn about choices that unroll more than the tools can."""
     limit = UNROLL_LIMIT[backend]
     notes = []
     for name, choice in choices.items():
         lanes = parallel_multiplications(net.by_name[name], choice)
         if lanes > limit and choice.strategy != "distributed_arithmetic":
             notes.append(
-                f"{name}: {lanes} multiplications at once, as asked for; "
-                f"synthesis usually fails above {limit}"
+                f"{name}: {lanes} multiplications at once; synthesis usually fails above {limit}"
             )
     return tuple(notes)

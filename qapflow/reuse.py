@@ -1,18 +1,17 @@
 """Which reuse factors a layer can have, and how many multiplications run at once.
 
-The rule is hls4ml's (`FPGABackend._validate_reuse_factor`): with the resource strategy its kernels
-are correct only for these factors, and it would quietly take another one.
+The rule is `qapflow.lower.limits.valid_reuse_factors`: hls4ml's own, less those with which its
+kernels go wrong. hls4ml would quietly take another factor.
 """
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
-from functools import lru_cache
 
 from qapflow.errors import UsageError
 from qapflow.ir.net import Node
 from qapflow.ir.ops import Conv, Dense
+from qapflow.lower import layers, limits
 from qapflow.plan import Choice
 
 
@@ -21,57 +20,34 @@ def has_weights(node: Node) -> bool:
     return isinstance(node.op, Dense | Conv)
 
 
-def is_depthwise(op: Dense | Conv) -> bool:
-    """Tell whether every input channel is convolved on its own."""
-    return isinstance(op, Conv) and op.groups > 1 and op.weight.codes.shape[-2] == 1
-
-
 def multiplier_shape(node: Node) -> tuple[int, int]:
     """Return (inputs, outputs) of the matrix that one reuse of the multipliers goes through.
 
-    That is `n_in`, `n_out` of a Dense and kernel size * channels, filters of a Conv; of a depthwise
-    Conv as hls4ml counts it (all channels), of any other grouped Conv of one group.
+    That is `n_in`, `n_out` of a Dense and kernel size * channels, filters of a Conv, both as the
+    project builds it: groups and dilation filled up with zeros, a depthwise Conv with all channels.
     """
     op = node.op
-    if isinstance(op, Dense):
-        n_in, n_out = op.weight.codes.shape
-        return int(n_in), int(n_out)
-    if not isinstance(op, Conv):
+    if not isinstance(op, Dense | Conv):
         raise UsageError(f"{node.name} has no weights", node.origin or node.name)
-    *kernel, channels, filters = op.weight.codes.shape
-    if is_depthwise(op):
-        return math.prod(kernel) * op.groups, int(filters)
-    return math.prod(kernel) * channels, int(filters) // op.groups
+    n_in, n_out = layers.multiplier_shape(op)
+    return int(n_in), int(n_out)
 
 
 def multiplications(node: Node) -> int:
     """Return how many multiplications one pass of the kernel makes (a pixel, for a Conv)."""
-    op = node.op
-    return int(op.weight.codes.size) if isinstance(op, Dense | Conv) else 0
+    n_in, n_out = multiplier_shape(node)
+    return n_in if is_depthwise(node) else n_in * n_out
+
+
+def is_depthwise(node: Node) -> bool:
+    """Tell whether every input channel is convolved on its own."""
+    return isinstance(node.op, Conv) and layers.is_depthwise(node.op)
 
 
 def valid_reuse_factors(node: Node) -> tuple[int, ...]:
     """Return the reuse factors of the resource strategy, ascending, always starting at 1."""
-    n_in, n_out = multiplier_shape(node)
-    factors = _valid(n_in, n_out)
-    if isinstance(node.op, Conv) and is_depthwise(node.op):
-        factors = tuple(f for f in factors if f <= n_in and n_in % f == 0)
-    return factors
-
-
-@lru_cache(maxsize=1024)
-def _valid(n_in: int, n_out: int) -> tuple[int, ...]:
-    total = n_in * n_out
-    small = [d for d in range(1, math.isqrt(total) + 1) if total % d == 0]
-    divisors = sorted({*small, *(total // d for d in small)})
-    return tuple(f for f in divisors if _is_valid(n_in, n_out, f))
-
-
-def _is_valid(n_in: int, n_out: int, factor: int) -> bool:
-    limit = -(-n_in * n_out // min(n_in, factor))
-    whole_outputs = limit % n_out == 0 or factor >= n_in
-    whole_inputs = factor % n_in == 0 or factor < n_in
-    return whole_outputs and whole_inputs and (n_in * n_out) % factor == 0
+    op = node.op
+    return limits.valid_reuse_factors(op) if isinstance(op, Dense | Conv) else (1,)
 
 
 def parallel_multiplications(node: Node, choice: Choice) -> int:
