@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from qapflow.frontend.fields import MAX_JSON_BYTES, RESAVE, parse_json
 from qapflow.frontend.flatten import Flat, FlatCall, flatten
 from qapflow.frontend.graph import Model, parse_model
 from qapflow.frontend.hdf5 import Hdf5Reader, open_hdf5
+from qapflow.frontend.isolate import read_isolated
 from qapflow.frontend.keras_tree import assign_tree
 from qapflow.frontend.keras_zip import read_archive
 from qapflow.frontend.model import LayerSpec, ModelSpec
@@ -92,25 +94,44 @@ def _digest(*paths: Path) -> str:
     return total.hexdigest()
 
 
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What an HDF5 file holds: architecture, weights by layer (None without a list), version."""
+
+    architecture: str | None
+    listed: dict[str, list[tuple[str, Array]]] | None
+    version: str | None
+
+
+def _load_h5(path: Path) -> Content:
+    with open_hdf5(path, str(path)) as file:
+        reader = Hdf5Reader(file, str(path))
+        root = reader.group(file, "model_weights")
+        root = file if root is None else root
+        has_list = reader.names(root, "layer_names") is not None
+        return Content(
+            reader.text(file, "model_config"),
+            listed_weights(reader, root) if has_list else None,
+            reader.text(file, "keras_version"),
+        )
+
+
 def _read_h5(path: Path) -> ModelSpec:
     at = str(path)
-    with open_hdf5(path, at) as file:
-        reader = Hdf5Reader(file, at)
-        text = reader.text(file, "model_config")
-        if text is None:
-            raise UsageError(
-                "the file holds weights but no architecture"
-                if reader.has(file, "layer_names") or reader.has(file, "layer_names0")
-                else "the file holds no Keras model",
-                at,
-                "give the .json of the architecture and this file as its weights",
-            )
-        model = parse_model(parse_json(text.encode(), at), at)
-        root = reader.group(file, "model_weights")
-        listed = listed_weights(reader, file if root is None else root)
-        version = reader.text(file, "keras_version") or "1"
-        found, notes = assign_listed(model, listed)
-    return assemble(model, found, notes, version, "h5", _digest(path))
+    content = read_isolated(lambda: _load_h5(path), path.stat().st_size, at)
+    if content.architecture is None:
+        raise UsageError(
+            "the file holds no Keras model"
+            if content.listed is None
+            else "the file holds weights but no architecture",
+            at,
+            "give the .json of the architecture and this file as its weights",
+        )
+    if content.listed is None:
+        raise UsageError("the file holds an architecture but no weights", at, RESAVE)
+    model = parse_model(parse_json(content.architecture.encode(), at), at)
+    found, notes = assign_listed(model, content.listed)
+    return assemble(model, found, notes, content.version or "1", "h5", _digest(path))
 
 
 def _read_json(path: Path, weights: Path) -> ModelSpec:
@@ -121,25 +142,28 @@ def _read_json(path: Path, weights: Path) -> ModelSpec:
     model = parse_model(entry, at)
     if not _head(weights).startswith(HDF5_MAGIC):
         raise UsageError("the weights are no HDF5 file", str(weights), FORMATS)
-    with open_hdf5(weights, str(weights)) as file:
-        reader = Hdf5Reader(file, str(weights))
-        version = reader.text(file, "keras_version") or str(entry.get("keras_version", "1"))
-        root = reader.group(file, "model_weights")
-        notes: tuple[str, ...] = ()
-        if root is None and reader.names(file, "layer_names") is None:
-            found = assign_tree(model, reader)
-        else:
-            listed = listed_weights(reader, file if root is None else root)
-            found, notes = assign_listed(model, listed)
+    size = weights.stat().st_size
+    content = read_isolated(lambda: _load_h5(weights), size, str(weights))
+    notes: tuple[str, ...] = ()
+    if content.listed is None:
+        found = read_isolated(lambda: _load_tree(weights, str(weights), model), size, str(weights))
+    else:
+        found, notes = assign_listed(model, content.listed)
+    version = content.version or str(entry.get("keras_version", "1"))
     return assemble(model, found, notes, version, "json+h5", _digest(path, weights))
 
 
+def _load_tree(source: Path | bytes, at: str, model: Model) -> dict[Path_, LayerWeights]:
+    with open_hdf5(source, at) as file:
+        return assign_tree(model, Hdf5Reader(file, at))
+
+
 def _read_keras(path: Path) -> ModelSpec:
-    at = str(path)
-    archive = read_archive(path, at)
-    model = parse_model(archive.config, at)
-    with open_hdf5(archive.weights, f"{at}, model.weights.h5") as file:
-        found = assign_tree(model, Hdf5Reader(file, f"{at}, model.weights.h5"))
+    archive = read_archive(path, str(path))
+    model = parse_model(archive.config, str(path))
+    at = f"{path}, model.weights.h5"
+    data = archive.weights
+    found = read_isolated(lambda: _load_tree(data, at, model), len(data), at)
     return assemble(model, found, (), archive.version, "keras", _digest(path))
 
 

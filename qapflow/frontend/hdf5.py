@@ -69,7 +69,8 @@ class Hdf5Reader:
             raw = h5py.h5a.open(owner.id, name.encode())
             size = math.prod(raw.shape or ()) * raw.dtype.itemsize
             if size <= MAX_JSON_BYTES:
-                return owner.attrs[name]
+                value = owner.attrs[name]
+                return None if isinstance(value, h5py.Empty) else value
         raise UsageError(f"the attribute {name} is larger than {MAX_JSON_BYTES}", self.at, RESAVE)
 
     def text(self, owner: h5py.Group, name: str) -> str | None:
@@ -83,10 +84,10 @@ class Hdf5Reader:
 
     def _decode(self, value: object, name: str) -> str:
         with damage_at(f"{self.at}, attribute {name}"):
+            if isinstance(value, str):  # h5py hides wrong bytes in surrogates
+                value = value.encode("utf-8")
             if isinstance(value, bytes):
                 return value.decode("utf-8")
-        if isinstance(value, str):
-            return str(value)
         raise UsageError(f"the attribute {name} is no text", self.at, RESAVE)
 
     def names(self, owner: h5py.Group, name: str) -> tuple[str, ...] | None:

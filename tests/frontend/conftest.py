@@ -1,0 +1,92 @@
+"""Model files built by hand with h5py and zipfile."""
+
+import io
+import json
+import zipfile
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pytest
+
+
+def dense(name, units, **config):
+    """Return the configuration of a Dense layer."""
+    return {
+        "class_name": "Dense",
+        "config": {"name": name, "units": units, "activation": "linear", "use_bias": True, **config},
+    }
+
+
+def mlp_entry():
+    layers = [dense("one", 3, batch_input_shape=[None, 2]), dense("two", 1)]
+    return {"class_name": "Sequential", "config": {"name": "mlp", "layers": layers}}
+
+
+def mlp_weights():
+    kernel = np.arange(6, dtype="float32").reshape(2, 3)
+    return {
+        "one": {"one/kernel:0": kernel, "one/bias:0": np.ones(3, "float32")},
+        "two": {"two/kernel:0": kernel[0].reshape(3, 1), "two/bias:0": np.zeros(1, "float32")},
+    }
+
+
+def fill_group(root, weights):
+    root.attrs["layer_names"] = np.array([name.encode() for name in weights])
+    for layer, arrays in weights.items():
+        group = root.create_group(layer)
+        group.attrs["weight_names"] = np.array([name.encode() for name in arrays])
+        for name, array in arrays.items():
+            group[name] = array
+
+
+def write_h5(path, entry=None, weights=None, version="2.11.0"):
+    """Write a whole model as Keras 2 does."""
+    entry = mlp_entry() if entry is None else entry
+    with h5py.File(path, "w") as file:
+        if entry:
+            file.attrs["model_config"] = json.dumps(entry)
+            file.attrs["keras_version"] = version
+        fill_group(file.create_group("model_weights") if entry else file, weights or mlp_weights())
+    return path
+
+
+def tree_bytes(variables):
+    """Return model.weights.h5 with `variables` by group path."""
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        for path, arrays in variables.items():
+            group = file.create_group(f"{path}/vars")
+            for k, array in enumerate(arrays):
+                group[str(k)] = array
+    return stream.getvalue()
+
+
+def write_keras(path, entry=None, variables=None, version="2.14.0", **members):
+    """Write a .keras file; `members` replace or add files of the zip."""
+    weights = mlp_weights()
+    if variables is None:
+        variables = {
+            "layers/dense": list(weights["one"].values()),
+            "layers/dense_1": list(weights["two"].values()),
+        }
+    files = {
+        "config.json": json.dumps(entry or mlp_entry()),
+        "metadata.json": json.dumps({"keras_version": version}),
+        "model.weights.h5": tree_bytes(variables),
+        **members,
+    }
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            if content is not None:
+                archive.writestr(name, content)
+    return path
+
+
+@pytest.fixture(scope="session")
+def files():
+    """Builders of small model files."""
+    return SimpleNamespace(
+        dense=dense, mlp_entry=mlp_entry, mlp_weights=mlp_weights, write_h5=write_h5,
+        write_keras=write_keras, fill_group=fill_group, tree_bytes=tree_bytes,
+    )  # fmt: skip
