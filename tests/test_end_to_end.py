@@ -1,14 +1,18 @@
 """Keras = interpreter = C simulation, on every output of 10,000 samples, bit by bit."""
 
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from qapflow.boards import load_target
 from qapflow.frontend.load import load
 from qapflow.frontend.model import LoadOptions
-from qapflow.ir.fixed import Fixed
+from qapflow.ir.fixed import Fixed, Rounding
+from qapflow.ir.net import Net
+from qapflow.ir.ops import Quantize
 from qapflow.lower.project import lower
 from qapflow.planning import propose
 from qapflow.verify.compare import compare_csim
@@ -55,6 +59,13 @@ def images(folded):
     x = L.Flatten(name="flatten")(x)
     return tf_keras.Model(i, QDense(5, name="out", **bits())(x))
 
+def wide():
+    fine = lambda: {"kernel_quantizer": quantized_bits(14, 0, alpha=1), "use_bias": False}
+    x = i = L.Input((40,), name="x")
+    x = QDense(8, name="fc", **fine())(x)
+    x = QActivation(quantized_relu(12, 3), name="act")(x)
+    return tf_keras.Model(i, QDense(3, name="out", **fine())(x))
+
 def randomise(layer):
     values = []
     for variable in layer.weights:
@@ -69,7 +80,8 @@ def randomise(layer):
         values.append(new.astype(old.dtype))
     layer.set_weights(values)
 
-for name, model in (("jets", jets()), ("folded", images(True)), ("normalised", images(False))):
+models = {"jets": jets(), "folded": images(True), "normalised": images(False), "wide": wide()}
+for name, model in models.items():
     for layer in model.layers:
         randomise(layer)
     model.save(f"{sys.argv[1]}/{name}.h5", include_optimizer=False)
@@ -108,3 +120,27 @@ def test_keras_interpreter_and_c_simulation_agree(models, tmp_path, name):
         against_csim = compare_csim(net, project, vectors.codes)
         assert against_csim.verdict == "equal", (io_type, against_csim)
         assert (against_csim.samples, against_csim.mismatches) == (SAMPLES, 0)
+
+
+@pytest.mark.slow
+def test_rounding_of_keras_is_told_from_a_wrong_network(models):
+    """Sums of more than 24 bits: Keras rounds them, which only its double precision excuses."""
+    path = models / "wide.h5"
+    loaded = load(path, LoadOptions(input_types={"": INPUT}))
+    records = [replace(record, regime="exact") for record in loaded.records]
+    vectors = make_vectors(loaded.net, 1000)
+    right = compare_keras(loaded.net, records, vectors.codes, path).comparison
+    assert (right.verdict, right.mismatches) == ("equal", 0)
+    assert re.fullmatch(r"Keras float32 rounding on \d+ of 3000 values .*float64\)", right.note)
+
+    nodes = tuple(
+        replace(node, op=replace(node.op, rounding=Rounding.TRN))
+        if isinstance(node.op, Quantize)
+        else node
+        for node in loaded.net.nodes
+    )
+    truncating = Net(nodes, loaded.net.outputs)
+    wrong = compare_keras(truncating, records, vectors.codes, path).comparison
+    assert wrong.verdict == "different"
+    assert (wrong.first.layer, wrong.first.edge) == ("act", "act")
+    assert wrong.first.cause.endswith("instead of TRN, SAT")
