@@ -9,7 +9,8 @@ from typing import Any
 from qapflow import __version__
 from qapflow.ir.fixed import Codes, Fixed
 from qapflow.lower.files import Files
-from qapflow.lower.hls4ml import GraphText, LayerText, type_name
+from qapflow.lower.hls4ml import GraphText, type_name
+from qapflow.lower.layer_text import LayerText
 from qapflow.lower.program import Kernel, Layer, Program, Rom, Step, Wire
 from qapflow.lower.templates import c_type, kernel_macros, render
 
@@ -72,8 +73,9 @@ def _step_text(number: int, step: Step, graph: GraphText, stream: bool) -> dict[
         return _layer_text(step, graph.layers[number], stream)
     assert isinstance(step.work, Kernel)
     work = step.work
-    name = f"config_{step.outputs[0].name}"
-    roms = {rom.name: f"{rom.name}{number}_{step.outputs[0].name}" for rom in work.roms}
+    wire = (step.outputs or step.inputs)[0]
+    name = f"config_{wire.name}"
+    roms = {rom.name: f"{rom.name}{number}_{wire.name}" for rom in work.roms}
     element = "::value_type" if stream else ""
     sources = [type_name(w) + element for w in step.inputs]
     results = [type_name(w) + element for w in step.outputs]

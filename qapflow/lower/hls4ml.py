@@ -2,7 +2,7 @@
 
 `ModelGraph.from_layer_list` is called with no flow at all, because hls4ml's default flows rewrite
 types and drop layers. Only the passes listed in `PASSES` run afterwards; none of them may change a
-type, and `_check_layer` proves that none did.
+type, and `check_layer` proves that none did.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import numpy as np
-
-from qapflow.errors import CheckFailed, ToolMissing
-from qapflow.ir.fixed import Codes, Fixed
-from qapflow.lower.program import Layer, Program, Step, Wire
+from qapflow.errors import ToolMissing
+from qapflow.ir.fixed import Fixed
+from qapflow.lower.layer_text import LayerText, check_layer, print_layer
+from qapflow.lower.program import Layer, Program, Wire
 from qapflow.plan import Plan
 from qapflow.target import Target
 
@@ -51,29 +50,6 @@ PASSES = (
 
 
 @dataclass(frozen=True, eq=False)
-class Weights:
-    """One weight array as the kernel reads it."""
-
-    name: str
-    c_type: str
-    codes: Codes
-    type: Fixed
-
-
-@dataclass(frozen=True, eq=False)
-class LayerText:
-    """What hls4ml prints for one layer."""
-
-    index: int
-    config: str
-    call: str
-    includes: tuple[str, ...]
-    typedefs: tuple[str, ...]
-    weights: tuple[Weights, ...]
-    generated: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
 class GraphText:
     """What hls4ml prints for all layers, by step number, and the pipeline style it chose."""
 
@@ -100,8 +76,8 @@ def print_layers(program: Program, plan: Plan, target: Target, top: str) -> Grap
     for number, step in enumerate(program.steps):
         if isinstance(step.work, Layer):
             node = graph.graph[_step_name(number)]
-            _check_layer(node, step, step.work)
-            layers[number] = _print_layer(node)
+            check_layer(node, step, step.work)
+            layers[number] = print_layer(node)
     from hls4ml import __version__
 
     return GraphText(layers, str(graph.config.pipeline_style), str(__version__))
@@ -161,6 +137,8 @@ def _entries(program: Program) -> list[dict[str, Any]]:
         shapes[wire.name] = wire.shape
         entries.append(_input_entry(wire))
     for number, step in enumerate(program.steps):
+        if not step.outputs:
+            continue  # a drain makes nothing that a layer of hls4ml could read
         sources = [_edge_name(wire) for wire in step.inputs]
         if isinstance(step.work, Layer) and shapes[step.inputs[0].name] != step.inputs[0].shape:
             sources = [f"view{number}"]
@@ -232,51 +210,6 @@ def _all_wires(program: Program) -> Iterable[Wire]:
     yield from program.inputs
     for step in program.steps:
         yield from step.outputs
-
-
-def _check_layer(node: Any, step: Step, layer: Layer) -> None:
-    """Compare what hls4ml holds with what was asked."""
-    weight, bias = node.weights["weight"], node.weights["bias"]
-    facts = [
-        ("accumulator type", node.get_attr("accum_t").precision, layer.accumulator),
-        ("output type", node.get_output_variable().type.precision, layer.accumulator),
-        ("weight type", weight.type.precision, layer.weight),
-        ("bias type", bias.type.precision, layer.bias or Fixed(False, 1, 0)),
-    ]
-    for what, precision, wanted in facts:
-        modes = (precision.rounding_mode.name, precision.saturation_mode.name)
-        found = Fixed(precision.signed, precision.width, precision.width - precision.integer)
-        if found != wanted or modes != ("TRN", "WRAP"):
-            raise CheckFailed(f"hls4ml changed the {what} from {wanted} to {found}", step.node)
-    built = (node.get_attr("strategy"), int(node.get_attr("reuse_factor")))
-    if built != (layer.strategy, layer.reuse_factor):
-        raise CheckFailed(
-            f"hls4ml changed {layer.strategy} with reuse factor {layer.reuse_factor} to "
-            f"{built[0]} with {built[1]}",
-            step.node,
-            f"set reuse factor {built[1]} for this layer",
-        )
-
-
-def _print_layer(node: Any) -> LayerText:
-    wires = {node.get_output_variable().type.name}
-    kinds = node.get_layer_precision()
-    arrays = []
-    for variable in node.get_weights():
-        precision = variable.type.precision
-        frac = precision.width - precision.integer
-        kind = Fixed(precision.signed, precision.width, frac)
-        codes = np.ldexp(np.asarray(variable.data, np.float64), frac).reshape(-1)
-        arrays.append(Weights(variable.name, variable.type.name, codes.astype(np.int64), kind))
-    return LayerText(
-        index=node.index,
-        config=node.get_attr("config_cpp"),
-        call=node.get_attr("function_cpp"),
-        includes=tuple(node.get_attr("include_header")),
-        typedefs=tuple(kinds[name].definition_cpp() for name in kinds if name not in wires),
-        weights=tuple(arrays),
-        generated=tuple(str(code) for code in node.code.values()),
-    )
 
 
 def fixed_text(kind: Fixed) -> str:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -139,8 +140,8 @@ def test_a_changed_type_is_noticed(plan, target, monkeypatch):
     net = builder.finish((builder.add("fc", Dense(const(np.ones((4, 2), int), U)), x),))
     program = build_program(net, plan(), "top")
     layer = replace(program.steps[0].work, accumulator=Fixed(True, 9, 4))
-    check = hls4ml._check_layer
-    monkeypatch.setattr(hls4ml, "_check_layer", lambda node, step, _: check(node, step, layer))
+    check = hls4ml.check_layer
+    monkeypatch.setattr(hls4ml, "check_layer", lambda node, step, _: check(node, step, layer))
     with pytest.raises(CheckFailed, match=r"changed the accumulator type from s9\.4 to u"):
         print_layers(program, plan(), target, "top")
 
@@ -193,3 +194,25 @@ def test_bench_passes_and_names_the_first_difference(net, plan, target, tmp_path
     (tmp_path / "tb_data/in_0.txt").write_text("")
     done = run_bench(tmp_path)
     assert (done.returncode, done.stdout) == (2, "FAIL no complete sample in tb_data\n")
+
+
+@needs_hls4ml
+def test_both_forms_of_a_weight_are_equal(plan, target):
+    kind = Fixed(True, 12, 9)
+    codes = np.array([kind.lo, -1, 0, 1, 255, kind.hi])
+    builder = NetBuilder()
+    x = builder.add_input("x", (6,), U)
+    for name, frac in (("fine", 20), ("plain", 9), ("coarse", -3)):
+        x = builder.add(name, Affine(Const(codes, Fixed(True, 12, frac))), x)
+        x = builder.add(f"{name}_cut", Quantize(U), x)
+    files = project(builder.finish((x,)), plan(), target)
+    for name, frac in (("fine", 20), ("plain", 9), ("coarse", -3)):
+        path = next(p for p in files if p.endswith(f"_{name}.h"))
+        lists = [
+            line.split("= {")[1].rstrip("};").split(", ")
+            for line in files[path].decode().splitlines()
+            if "= {" in line
+        ]
+        values, stored = ([Fraction(text) for text in found] for found in lists)
+        assert stored == codes.tolist()
+        assert values == [c * Fraction(2) ** -frac for c in stored]
