@@ -10,9 +10,11 @@ import pytest
 
 from qapflow.errors import CheckFailed, ToolFailed, ToolMissing, UsageError
 from qapflow.report.figures import Source
-from qapflow.synth.flows import FLOWS, choose_flow, replay_script
+from qapflow.resources import templates_dir
+from qapflow.synth.flows import FLOWS, STAGE_VARIABLE, choose_flow, replay_script
 from qapflow.synth.run import run_flow
 from qapflow.synth.tools import TOOLS, banner_version, find_tool, locate, tool_named
+from qapflow.synth.vivado import IMPLEMENTATION_SCRIPT
 
 FAKE = Path(__file__).parent.parent / "tools" / "fake_vendor.py"
 
@@ -209,3 +211,10 @@ def test_every_flow_uses_known_tools_and_replays():
         for stage in ("csynth", "cosim", "impl"):
             assert {command[0] for _, command in flow.commands(stage)} <= names
     assert replay_script("vitis", "cosim") == replay_script("vitis", "cosim")
+
+
+def test_the_project_reads_what_the_flow_sets():
+    script = (templates_dir() / "hls" / "build_prj.tcl.j2").read_text()
+    assert f"$::env({STAGE_VARIABLE})" in script
+    for word in IMPLEMENTATION_SCRIPT.split("$::env(")[1:]:
+        assert word.split(")")[0] in replay_script("vitis", "impl")
