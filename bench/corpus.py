@@ -20,7 +20,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TIMEOUT_S = 900
-VERDICTS = {0: "built", 1: "DIFFERS", 2: "bad file", 3: "tool missing", 4: "refused", 5: "tool failed"}
+VERDICTS = {
+    0: "built",
+    1: "DIFFERS",
+    2: "bad file",
+    3: "tool missing",
+    4: "refused",
+    5: "tool failed",
+}
 
 
 def build(folder: Path, row: dict[str, str], extra: list[str]) -> dict[str, object]:
@@ -93,7 +100,9 @@ def show(row: dict[str, object]) -> str:
 
 def main() -> int:
     """Run the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--family")
     parser.add_argument("--only", default="", help="file names that contain this")

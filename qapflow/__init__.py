@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qapflow.build import build, verify
+    from qapflow.api import build, verify_build
     from qapflow.frontend.load import load
     from qapflow.ir.interpret import interpret
     from qapflow.report.figures import Report
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Report", "Target", "__version__", "build", "interpret", "load", "verify"]
+__all__ = ["Report", "Target", "__version__", "build", "interpret", "load", "verify_build"]
 
 _HOMES = {
-    "build": "qapflow.build",
-    "verify": "qapflow.build",
+    "build": "qapflow.api",
+    "verify_build": "qapflow.api",
     "load": "qapflow.frontend.load",
     "interpret": "qapflow.ir.interpret",
     "Report": "qapflow.report.figures",

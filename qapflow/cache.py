@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from qapflow.errors import UsageError
 from qapflow.lower.files import Files, write_file
 
 C = TypeVar("C")
+
+WORKERS = 2  # the C++ compiler and Keras, side by side
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ class BuildFolder:
                 shutil.copyfile(self.path / path, target)
 
     def _save(self) -> None:
-        write_file(self.path / self.STATE, json.dumps(self.state, indent=1).encode())
+        write_file(self.path / self.STATE, json.dumps(self.state, indent=1, sort_keys=True).encode())
 
 
 def run_steps(
@@ -149,32 +152,52 @@ def run_steps(
     folder: BuildFolder,
     report: Callable[[str, str], None] = lambda name, state: None,
 ) -> tuple[StepResult, ...]:
-    """Bring every step up to date, in order; `report(name, "running"|"cached"|"done")` on the way.
+    """Bring every step up to date; `report(name, "running"|"cached"|"done")` on the way.
 
-    The folder must be locked.
+    Steps start in order, as soon as what they need is there; two may run side by side. If one
+    fails, the others that run are finished and kept. The folder must be locked.
     """
-    results = []
-    for step in steps:
-        key = _digest(
-            {
-                "step": step.name,
-                "version": step.version,
-                "settings": step.settings(context),
-                "needs": {need: folder.digest(need) for need in step.needs},
-            }
-        )
-        edited = folder.edited(step.name)
-        known = folder.state.get(step.name, {}).get("key") == key
-        if known and not edited:
-            report(step.name, "cached")
-            results.append(StepResult(step.name, cached=True))
-            continue
-        folder.keep(edited)
-        report(step.name, "running")
-        folder.store(step.name, key, step.run(context))
-        report(step.name, "done")
-        results.append(StepResult(step.name, cached=False, edited=edited))
-    return tuple(results)
+    results: dict[str, StepResult] = {}
+    running: dict[Future[Files], tuple[Step[C], str, tuple[str, ...]]] = {}
+    waiting = list(steps)
+    failed: BaseException | None = None
+    with ThreadPoolExecutor(WORKERS) as pool:
+        while (waiting and not failed) or running:
+            for step in [s for s in waiting if all(need in results for need in s.needs)]:
+                if failed or len(running) == WORKERS:
+                    break
+                waiting.remove(step)
+                key = _key(step, context, folder)
+                edited = folder.edited(step.name)
+                if folder.state.get(step.name, {}).get("key") == key and not edited:
+                    report(step.name, "cached")
+                    results[step.name] = StepResult(step.name, cached=True)
+                    continue
+                folder.keep(edited)
+                report(step.name, "running")
+                running[pool.submit(step.run, context)] = (step, key, edited)
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                step, key, edited = running.pop(done)
+                if (error := done.exception()) is not None:
+                    failed = failed or error
+                    continue
+                folder.store(step.name, key, done.result())
+                report(step.name, "done")
+                results[step.name] = StepResult(step.name, cached=False, edited=edited)
+    if failed:
+        raise failed
+    return tuple(results[step.name] for step in steps)
+
+
+def _key(step: Step[C], context: C, folder: BuildFolder) -> str:
+    return _digest(
+        {
+            "step": step.name,
+            "version": step.version,
+            "settings": step.settings(context),
+            "needs": {need: folder.digest(need) for need in step.needs},
+        }
+    )
 
 
 def _digest(value: object) -> str:

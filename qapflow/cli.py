@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -91,7 +92,7 @@ def _verb(
 def run_build(options: argparse.Namespace) -> int:
     """Build, then print the report; 1 if a check failed."""
     settings = build_settings(options)
-    from qapflow.build import build_with
+    from qapflow.api import build_with
     from qapflow.progress import Progress
     from qapflow.report import render
 
@@ -102,9 +103,13 @@ def run_build(options: argparse.Namespace) -> int:
     if options.json:
         sys.stdout.write(render(report, "json"))
     elif not options.quiet:
-        sys.stdout.write(render(report, "text"))
+        sys.stdout.write(render(report, "text", color=_color()))
         print(f"\nwritten to {settings.folder}/ (open report.html in a browser)")
     return _verdict(report)
+
+
+def _color() -> bool:
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
 
 def _verdict(report: Report) -> int:
@@ -139,9 +144,9 @@ def _mismatch(comparison: Comparison) -> str:
 
 def run_verify(options: argparse.Namespace) -> int:
     """Compare interpreter, C simulation and Keras again on a finished build."""
-    from qapflow.build import verify
+    from qapflow.api import verify_build
 
-    comparisons = verify(
+    comparisons = verify_build(
         options.folder,
         inputs=options.inputs,
         vectors=options.vectors,
@@ -170,7 +175,7 @@ def run_verify(options: argparse.Namespace) -> int:
 
 def run_report(options: argparse.Namespace) -> int:
     """Render the stored report."""
-    from qapflow.build import load_report
+    from qapflow.api import load_report
     from qapflow.lower.files import write_file
     from qapflow.report import render
 
@@ -185,7 +190,8 @@ def run_report(options: argparse.Namespace) -> int:
                     at=str(options.output),
                     hint="use .txt, .json, .html or .md, or give --format",
                 )
-    text = render(load_report(options.folder), "text" if kind == "txt" else kind)
+    color = kind in ("text", "txt") and not options.output and _color()
+    text = render(load_report(options.folder), "text" if kind == "txt" else kind, color=color)
     if not options.output:
         sys.stdout.write(text)
         return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from qapflow.settings import BuildSettings, Budgets, check_settings
+from qapflow.settings import Budgets, BuildSettings, check_settings
 
 
 def add_build_options(parser: argparse.ArgumentParser) -> None:

@@ -39,7 +39,7 @@ def read_labels(path: Path, samples: int) -> NDArray[Any]:
             at=str(path),
             hint="labels belong to the samples of --inputs, in the same order",
         )
-    return np.asarray(labels)
+    return np.asarray(labels).astype(np.int64)
 
 
 def keras_check(context: Context) -> KerasCheck:
@@ -54,7 +54,7 @@ def keras_check(context: Context) -> KerasCheck:
         count = int(context.vector_facts["user_samples"])
         labels = read_labels(context.settings.labels, count)
         total = len(next(iter(inputs.values())))
-        unknown = np.full((total - count, *labels.shape[1:]), -1, labels.dtype)
+        unknown = np.full((total - count, *labels.shape[1:]), -1)
         labels = np.concatenate([unknown, labels])
     return check_keras(context, inputs, outputs, labels)
 
@@ -70,8 +70,6 @@ def check_keras(
     why = ""
     if settings.keras == "no":
         why = "left out as asked (--keras no)"
-    elif settings.strip_softmax:
-        why = "the softmax was left out as asked, so Keras gives other outputs"
     elif settings.keras == "auto" and "tensorflow" not in keras_versions():
         why = "TensorFlow is not installed; pip install 'qapflow[train]' adds the comparison"
     if not why:
@@ -84,6 +82,7 @@ def check_keras(
                 weights=settings.weights,
                 expected=outputs,
                 labels=labels,
+                stripped=settings.strip_softmax,
                 timeout=settings.timeout_s,
             )
         except ToolMissing as error:

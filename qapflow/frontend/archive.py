@@ -96,11 +96,26 @@ def _digest(*paths: Path) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """What an HDF5 file holds: architecture, weights by layer (None without a list), version."""
+    """What an HDF5 file holds: architecture, weights by layer (None without a list), origin."""
 
     architecture: str | None
     listed: dict[str, list[tuple[str, Array]]] | None
     version: str | None
+    backend: str | None
+
+    def check_origin(self, model: Model, at: str) -> None:
+        """Raise UsageError for kernels that are stored in another order than TensorFlow's."""
+        old = (self.version or "1").startswith("1")
+        for _, leaf in model.leaves():
+            turned = self.backend == "theano" or (
+                old and leaf.config.get("data_format") == "channels_first"
+            )
+            if turned and "Conv" in leaf.class_name:
+                raise UsageError(
+                    "the kernels of its convolutions are stored in the order of Theano",
+                    f"{at}, layer {leaf.name!r}",
+                    "load it with Keras 2 on TensorFlow and save it again",
+                )
 
 
 def _load_h5(path: Path) -> Content:
@@ -112,7 +127,8 @@ def _load_h5(path: Path) -> Content:
         return Content(
             reader.text(file, "model_config"),
             listed_weights(reader, root) if has_list else None,
-            reader.text(file, "keras_version"),
+            reader.text(root, "keras_version") or reader.text(file, "keras_version"),
+            reader.text(root, "backend") or reader.text(file, "backend"),
         )
 
 
@@ -130,6 +146,7 @@ def _read_h5(path: Path) -> ModelSpec:
     if content.listed is None:
         raise UsageError("the file holds an architecture but no weights", at, RESAVE)
     model = parse_model(parse_json(content.architecture.encode(), at), at)
+    content.check_origin(model, at)
     found, notes = assign_listed(model, content.listed)
     return assemble(model, found, notes, content.version or "1", "h5", _digest(path))
 
@@ -144,6 +161,7 @@ def _read_json(path: Path, weights: Path) -> ModelSpec:
         raise UsageError("the weights are no HDF5 file", str(weights), FORMATS)
     size = weights.stat().st_size
     content = read_isolated(lambda: _load_h5(weights), size, str(weights))
+    content.check_origin(model, str(weights))
     notes: tuple[str, ...] = ()
     if content.listed is None:
         found = read_isolated(lambda: _load_tree(weights, str(weights), model), size, str(weights))

@@ -36,6 +36,13 @@ KERAS1_CLASSES = {
     "SeparableConvolution2D": "SeparableConv2D",
     "Deconvolution2D": "Conv2DTranspose",
 }
+KERAS1_MERGES = {
+    "sum": "Add",
+    "mul": "Multiply",
+    "concat": "Concatenate",
+    "ave": "Average",
+    "max": "Maximum",
+}
 KERAS1_ORDERINGS = {"tf": "channels_last", "th": "channels_first"}
 KERAS1_CLASSES_RENAMED = frozenset(
     {
@@ -88,6 +95,9 @@ def plain_class(entry: Mapping[str, Any]) -> tuple[str, str]:
         foreign = False
     if foreign and name in KERAS_CLASSES:
         return f"{package}>{name}", package
+    config = entry.get("config")
+    if name == "Merge" and isinstance(config, Mapping):
+        name = KERAS1_MERGES.get(str(config.get("mode")), name)
     return KERAS1_CLASSES.get(name, name), package
 
 
@@ -149,6 +159,10 @@ def from_keras1(class_name: str, written_class: str, config: dict[str, Any]) -> 
         config["data_format"] = KERAS1_ORDERINGS[config.pop("dim_ordering")]
     if class_name == "BatchNormalization" and "mode" in config and "center" not in config:
         config["center"] = config["scale"] = True
+    if written_class == "Merge" and "concat_axis" in config:
+        config["axis"] = config["concat_axis"]
+    if class_name in ("GRU", "QGRU"):  # files without the key are older than it
+        config.setdefault("reset_after", False)
     if "filter_length" in config:
         config["kernel_size"] = [config.pop("filter_length")]
     if "nb_row" in config and "nb_col" in config:

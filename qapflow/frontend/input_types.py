@@ -41,7 +41,8 @@ def choose_input_type(layer: LayerSpec, options: LoadOptions, readers: Readers) 
         integer = max(int(np.ceil(np.log2(peak * (1 + 2**-12)))) if peak else 0, 0)
         signed = bool(samples.min() < 0)
         chosen = Fixed(signed, 16, 16 - signed - integer)
-        return InputType(chosen, (f"input {layer.name!r} has {chosen}, by the calibration samples",))
+        why = f"input {layer.name!r} has {chosen}, by the calibration samples"
+        return InputType(chosen, (why,))
     return InputType(DEFAULT, (f"input {layer.name!r} has fixed<16,6> by default (--input-type)",))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -86,7 +87,7 @@ class _Loader:
         if not shape or any(not isinstance(n, int) or n < 1 for n in shape):
             shown = ", ".join("?" if n is None else str(n) for n in shape)
             self._refuse(
-                layer, f"its shape [{shown}] is not fixed", "save the model with a fixed input shape"
+                layer, f"its shape [{shown}] is not fixed", "save it with a fixed input shape"
             )
             return
         chosen = choose_input_type(layer, self.options, self.readers)
@@ -145,7 +146,7 @@ class _Loader:
 
 def record(work: Work, edge: str) -> LayerRecord:
     """Sum up how a layer was taken over."""
-    masks: Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.floating]]] = work.spec.masks
+    masks: Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.floating[Any]]]] = work.spec.masks
     zeros_mask = sum(int(np.count_nonzero(mask == 0)) for mask in masks.values())
     return LayerRecord(
         work.spec.name,

@@ -14,7 +14,7 @@ from qapflow.errors import UsageError
 from qapflow.frontend.expected import check_shapes, expected_weights
 from qapflow.frontend.fields import RESAVE
 from qapflow.frontend.graph import Layer
-from qapflow.frontend.keras1 import rename_keras1
+from qapflow.frontend.keras1 import convert_keras1, rename_keras1
 
 Array = NDArray[Any]
 Named = Sequence[tuple[str, Array]]
@@ -64,6 +64,8 @@ def _both_ways(layer: Layer, own: list[tuple[list[str], Array]], at: str) -> dic
 
 
 def _one_layer(layer: Layer, own: list[tuple[list[str], Array]], at: str) -> dict[str, Array]:
+    old = convert_keras1(layer.class_name, [("/".join(path), array) for path, array in own])
+    own = [(name.split("/"), array) for name, array in old]
     arrays = [array for _, array in own]
     expected = expected_weights(layer.class_name, layer.config)
     names = rename_keras1(layer.class_name, short_names([path for path, _ in own]))

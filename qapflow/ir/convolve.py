@@ -81,7 +81,8 @@ def _gather(
     x = kernels.pad(x, [*padding, (0, 0)])
     view = kernels.windows(x, weight.shape[:2], strides, dilation)  # n, h, w, c, kh, kw
     rows = view.transpose(0, 1, 2, 4, 5, 3).reshape(x.shape[0] * out[0] * out[1], -1)
-    return (rows @ weight.reshape(-1, weight.shape[-1])).reshape(x.shape[0], *out)
+    product = np.asarray(rows @ weight.reshape(-1, weight.shape[-1]))
+    return product.reshape(x.shape[0], *out)
 
 
 def _add_shifted(

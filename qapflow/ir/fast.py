@@ -127,7 +127,7 @@ def _make_dense(node: Node, edges: tuple[Edge, ...]) -> Made:
         bias = _aligned(op.bias, node.out.type.frac, dtype)
 
         def kernel(x: Array) -> Array:
-            y = x @ weight
+            y = np.asarray(x @ weight)
             if bias is not None:
                 y += bias
             return y
@@ -188,7 +188,7 @@ def _make_quantize(node: Node, edges: tuple[Edge, ...]) -> Made:
         scale, offset = dtype(2.0**shift), dtype(0.5)
 
         def kernel(x: Array) -> Array:
-            y = x * scale
+            y = np.asarray(x * scale)
             if shift < 0:
                 if half:
                     y += offset
@@ -205,7 +205,12 @@ def _make_quantize(node: Node, edges: tuple[Edge, ...]) -> Made:
 def _make_merge(node: Node, edges: tuple[Edge, ...]) -> Made:
     op = node.op
     assert isinstance(op, ops.Merge)
-    names = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "max": np.maximum}
+    names: dict[str, np.ufunc] = {
+        "add": np.add,
+        "sub": np.subtract,
+        "mul": np.multiply,
+        "max": np.maximum,
+    }
     ufunc = names.get(op.kind, np.minimum)
     if op.kind == "mul":
         return _peak(edges[0].type) * _peak(edges[1].type), lambda dtype: ufunc

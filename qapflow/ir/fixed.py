@@ -163,7 +163,7 @@ def round_ratio(codes: Codes, divisor: int, mode: Rounding) -> Codes:
     if mode is Rounding.TRN:
         return floor
     if mode is Rounding.TRN_ZERO:
-        return floor + ((codes < 0) & (rest != 0))
+        return np.asarray(floor + ((codes < 0) & (rest != 0)))
     up = 2 * rest > divisor
     tie = 2 * rest == divisor
     if mode is Rounding.RND:
@@ -174,13 +174,13 @@ def round_ratio(codes: Codes, divisor: int, mode: Rounding) -> Codes:
         up = up | (tie & (codes >= 0))
     elif mode is Rounding.RND_CONV:
         up = up | (tie & (floor % 2 == 1))
-    return floor + up
+    return np.asarray(floor + up)
 
 
 def overflow(codes: Codes, kind: Fixed, mode: Overflow) -> Codes:
     """Bring integers into the range of `kind` as `mode` says."""
     if mode is Overflow.WRAP:
-        return (codes - kind.lo) % (1 << kind.width) + kind.lo
+        return np.asarray((codes - kind.lo) % (1 << kind.width) + kind.lo)
     if mode is Overflow.SAT_ZERO:
         return np.where((codes < kind.lo) | (codes > kind.hi), 0, codes)
     lowest = kind.lo + 1 if mode is Overflow.SAT_SYM and kind.signed else kind.lo

@@ -185,7 +185,7 @@ def _(op: ops.Threshold, frac: int, edges: tuple[Edge, ...], codes: tuple[Codes,
     count = kernels.count_at_most(x, _lift_const(op.thresholds, common))
     if op.values.codes.ndim == 1:
         return op.values.codes[count]
-    return op.values.codes[np.arange(op.values.codes.shape[0]), count]
+    return np.asarray(op.values.codes[np.arange(op.values.codes.shape[0]), count])
 
 
 @_run.register

@@ -14,7 +14,7 @@ from functools import singledispatch
 import numpy as np
 
 from qapflow.ir import kernels, ops
-from qapflow.ir.fixed import Codes, cast, shrink, widen
+from qapflow.ir.fixed import Codes, Fixed, Overflow, cast, shrink, widen
 from qapflow.ir.net import Edge, Net
 
 
@@ -95,19 +95,19 @@ def _(op: ops.Quantize, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]
     (inside,) = intervals
     if not overflows(op, edges[0], inside):
         return _monotone(op, edges, intervals)
-    if op.overflow in (ops.Overflow.SAT, ops.Overflow.SAT_SYM):
+    if op.overflow in (Overflow.SAT, Overflow.SAT_SYM):
         return _monotone(op, edges, intervals)
     return Interval.full(Edge(edges[0].shape, op.type))
 
 
 def overflows(op: ops.Quantize, edge: Edge, interval: Interval) -> bool:
     """Tell whether some code in the interval is out of the range of the quantizer's type."""
-    wide = ops.Fixed(
+    wide = Fixed(
         True, op.type.width + 80 + abs(edge.type.frac) + interval.high.bit_length(), op.type.frac
     )
     ends = np.array([interval.low, interval.high], object)
-    low, high = cast(ends, edge.type.frac, wide, op.rounding, ops.Overflow.WRAP, op.divisor)
-    lowest = op.type.lo + (op.overflow is ops.Overflow.SAT_SYM and op.type.signed)
+    low, high = cast(ends, edge.type.frac, wide, op.rounding, Overflow.WRAP, op.divisor)
+    lowest = op.type.lo + (op.overflow is Overflow.SAT_SYM and op.type.signed)
     return bool(low < lowest or high > op.type.hi)
 
 
@@ -149,7 +149,7 @@ def _bound_sum(
 
 
 def product(op: ops.Dense | ops.Conv, codes: Codes, weight: Codes) -> Codes:
-    """Sums of products of [n, *shape] with the weights, without bias, on the product's grid."""
+    """Return sums of products of [n, *shape] with the weights, on the product's grid."""
     if isinstance(op, ops.Dense):
         return kernels.contract(codes, weight)
     return kernels.convolve(codes, weight, op.strides, op.padding, op.dilation, op.groups)
@@ -206,7 +206,7 @@ def _(op: ops.Pool, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) ->
 
 @_bound.register
 def _(op: ops.Leaky, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
-    """A line left of the threshold, another right of it: ends and both sides of the break."""
+    """Take both ends and both sides of the break: left and right of it are straight lines."""
     from qapflow.ir.infer import infer_frac, infer_shape
     from qapflow.ir.interpret import run_op
 

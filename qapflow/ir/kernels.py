@@ -37,7 +37,7 @@ def combine(kind: str, left: Codes, right: Codes) -> Codes:
     bits = (peak(left).bit_length(), peak(right).bit_length())
     if (sum(bits) if kind == "mul" else max(bits) + 1) > INT64_BITS:
         left, right = widen(left), widen(right)
-    operations = {
+    operations: dict[str, np.ufunc] = {
         "add": np.add,
         "sub": np.subtract,
         "mul": np.multiply,
@@ -81,12 +81,13 @@ def windows(
     """[n, *spatial, c] -> [n, *out, c, *size]: a view."""
     rank = len(size)
     span = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
-    view = sliding_window_view(codes, span, axis=tuple(range(1, rank + 1)))
+    axes: Any = tuple(range(1, rank + 1))  # the stubs of older numpy know one axis only
+    view = sliding_window_view(codes, span, axis=axes)
     index: list[Any] = [slice(None)]
     index += [slice(None, None, s) for s in strides]
     index += [slice(None)]
     index += [slice(None, None, d) for d in dilation]
-    return view[tuple(index)]
+    return np.asarray(view[tuple(index)])
 
 
 def convolve(

@@ -83,7 +83,7 @@ class _Builder:
             node = self.net.by_name[name]
             read = any(wire.name == i.name for step in self.steps for i in step.inputs)
             if isinstance(node.op, Input) or read or not fresh:
-                port = Wire(self.reserve(f"{name}_out"), wire.shape, wire.type)
+                port = Wire(self.reserve(f"{name}_out"), node.out.shape, node.out.type)
                 self.steps.append(Step(name, kernels.copy(wire), (wire,), (port,)))
                 wire = port
             ports.append(wire)
@@ -92,6 +92,8 @@ class _Builder:
     def _alias(self, node: Node, source: Wire) -> Wire | None:
         """Return the source under another shape where no data has to move."""
         shape = node.out.shape
+        if source.type.frac != node.out.type.frac:
+            return None
         if not self.stream:
             return replace(source, shape=shape)
         if shape and source.lanes == shape[-1]:

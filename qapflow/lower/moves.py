@@ -167,7 +167,9 @@ def _concat(op: Concat, inputs: Wires, out: Wire, stream: bool) -> Kernel:
     return Kernel("", "concat", {**params, "lanes": axis == len(out.shape) - 1})
 
 
-def _repack(op: Reshape, inputs: Wires, out: Wire, stream: bool) -> Kernel:
+def _reshape(op: Reshape, inputs: Wires, out: Wire, stream: bool) -> Kernel:
+    if not stream:
+        return _gather(inputs[0], out, [(out.size, 1)])
     return Kernel("repack", "sizes", {"sizes": {"n_out": out.size}})
 
 
@@ -179,5 +181,5 @@ MOVES: dict[type[Any], Callable[[Any, Wires, Wire, bool], Kernel]] = {
     Pool: _pool,
     Reduce: _reduce,
     Concat: _concat,
-    Reshape: _repack,
+    Reshape: _reshape,
 }

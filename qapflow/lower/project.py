@@ -72,7 +72,7 @@ def _simulation(program: Program, top: str) -> Files:
     traced = [{"edge": edge, "size": w.size} for edge, w in traced_wires(program).items()]
     sources = {
         "units": ["csim/main.cpp"],
-        "include_dirs": ["csim/ap_types", "firmware", "csim"],
+        "include_dirs": ["csim/ap_types"],
         "flags": [*FLAGS, "-DQAPFLOW_TRACE"],
     }
     texts = {

@@ -10,16 +10,17 @@ from qapflow.passes.rebuild import add_again, rebuild
 
 
 def drop_noop_quantize(net: Net) -> Net:
-    """Drop each Quantize onto a grid as fine as its input's whose range is never left.
+    """Drop each Quantize onto the grid of its input whose range is never left.
 
-    Outputs keep theirs: the type of an output is part of the network's interface.
+    A finer grid stays, the types behind it depend on it; and so does an output, whose type is
+    part of the network's interface.
     """
 
     def rule(builder: NetBuilder, node: Node, inputs: tuple[str, ...]) -> str:
         if isinstance(node.op, Quantize) and node.name not in net.outputs:
             edge, interval = builder.edges[inputs[0]], builder.intervals[inputs[0]]
-            finer = node.op.type.frac >= edge.type.frac and node.op.divisor == 1
-            if finer and not overflows(node.op, edge, interval):
+            same_grid = node.op.type.frac == edge.type.frac and node.op.divisor == 1
+            if same_grid and not overflows(node.op, edge, interval):
                 return inputs[0]
         return add_again(builder, node, inputs)
 

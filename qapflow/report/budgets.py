@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from qapflow.report.figures import Budget, Comparison, Figure, LayerReport, Report
+from qapflow.report.figures import (
+    KERAS_BUDGET,
+    Budget,
+    Comparison,
+    Figure,
+    LayerReport,
+    Report,
+)
 from qapflow.report.headroom import best_figures, board_percent
 from qapflow.settings import Budgets
 
@@ -58,7 +65,7 @@ def _largest(layers: Sequence[LayerReport], name: str) -> str:
 
 
 def _mismatch(limit: int, comparisons: Sequence[Comparison]) -> Budget:
-    name = "values that differ from Keras"
+    name = KERAS_BUDGET
     keras = [c for c in comparisons if "keras" in f"{c.left} {c.right}".lower()]
     ran = [c for c in keras if c.verdict != "not run"]
     if not ran:

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+
 from qapflow.frontend.load import load
 from qapflow.frontend.model import LoadOptions
 from qapflow.ir.check import check
@@ -87,7 +88,9 @@ def flat_cases(k, q):
         "dense auto_po2": lambda x: q.QDense(
             7, kernel_quantizer="quantized_bits(4,0)", bias_quantizer=W
         )(x),
-        "dense binary": lambda x: q.QDense(7, kernel_quantizer="binary(alpha=1)", bias_quantizer=W)(x),
+        "dense binary": lambda x: q.QDense(7, kernel_quantizer="binary(alpha=1)", bias_quantizer=W)(
+            x
+        ),
         "dense ternary": lambda x: q.QDense(
             7, kernel_quantizer="ternary(alpha=1)", bias_quantizer=W
         )(x),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from qapflow.ir.fixed import Fixed, Overflow, Rounding, cast
 
 SOURCES = (Fixed(True, 8, 4), Fixed(False, 7, 5), Fixed(True, 6, -1))

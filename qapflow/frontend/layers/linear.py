@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from qapflow.frontend.layers.work import Work, pair
@@ -118,7 +120,7 @@ def fold(work: Work) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]],
 
 def _fold_kernel(
     work: Work,
-    values: np.ndarray[tuple[int, ...], np.dtype[np.floating]],
+    values: np.ndarray[tuple[int, ...], np.dtype[np.floating[Any]]],
     inv: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
     quantizer_key: str,
     role: str,

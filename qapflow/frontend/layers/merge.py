@@ -50,8 +50,9 @@ def _same_rank(work: Work) -> list[str]:
         shape = work.shape(edge)
         if len(shape) < rank:
             grown = (1,) * (rank - len(shape)) + shape
-            edge = work.add(Reshape(grown), edge, suffix="grown")
-        edges.append(edge)
+            edges.append(work.add(Reshape(grown), edge, suffix="grown"))
+        else:
+            edges.append(edge)
     return edges
 
 

@@ -40,7 +40,7 @@ def batch_norm(work: Work) -> str:
 
 
 def _judge(work: Work, edge: str, factor: Const, offset: F32, shift: Const) -> None:
-    """The layer is exact only if float32 holds every step of it."""
+    """Call the layer exact only if float32 holds every step of it."""
     exact = np.array_equal(np.ldexp(shift.codes.astype(float), -shift.type.frac), offset)
     narrow = work.builder.edges[edge].type.width <= FLOAT32_BITS
     powers = all(int(c) & (int(c) - 1) == 0 for c in np.abs(factor.codes).ravel().tolist())

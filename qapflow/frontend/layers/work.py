@@ -93,7 +93,7 @@ class Work:
             )
 
     def array(self, name: str) -> NDArray[np.floating[Any]]:
-        """Stored weight by name."""
+        """Return a stored weight by name."""
         if name not in self.spec.weights:
             raise self.refuse(
                 f"its weight {name!r} is not in the file", "save the model again, weights included"

@@ -140,7 +140,7 @@ def load_settings(folder: Path) -> BuildSettings:
     return replace(settings_from_json(content), output=folder)
 
 
-def verify(
+def verify_build(
     folder: Path,
     *,
     inputs: Path | None = None,
