@@ -143,6 +143,14 @@ def movement():
     grow.add(Dense(grow.const((3, 2))), image)
     turned = grow.builder.add("turned", Reshape((4, 8)), series)
     grow.add(Dense(grow.const((8, 3))), turned)
+    wide = grow.builder.add("wide", Quantize(Fixed(True, 12, 2)), other)  # narrow again below
+    grow.add(Reshape((90,)), wide)
+    grow.add(Reshape((30, 3)), wide)
+    grow.add(Dense(grow.const((90, 2))), grow.outputs[-2])
+    grow.add(Transpose((2, 0, 1)), wide)
+    grow.add(Pad(((1, 0), (0, 0), (0, 0))), wide)
+    grow.add(Concat(0), wide, other)
+    grow.add(Merge("max"), wide, image)
     grow.outputs += [flat, flat]
     return grow.finish()
 

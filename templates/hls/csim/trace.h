@@ -3,7 +3,7 @@
 #ifndef QAPFLOW_TRACE_H_
 #define QAPFLOW_TRACE_H_
 
-#include "nnet_utils/qapflow_code.h"
+#include "../firmware/nnet_utils/qapflow_code.h"
 
 namespace qapflow {
 

@@ -5,8 +5,8 @@
 #include "ap_fixed.h"
 #include "ap_int.h"
 #include "hls_stream.h"
-#include "nnet_utils/nnet_common.h"
-#include "nnet_utils/nnet_types.h"
+#include "nnet_common.h"
+#include "nnet_types.h"
 
 namespace qapflow {
 

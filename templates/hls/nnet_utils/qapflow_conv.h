@@ -3,7 +3,7 @@
 #ifndef QAPFLOW_CONV_H_
 #define QAPFLOW_CONV_H_
 
-#include "nnet_utils/nnet_common.h"
+#include "nnet_common.h"
 
 namespace qapflow {
 

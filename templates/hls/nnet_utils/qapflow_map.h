@@ -2,7 +2,7 @@
 #ifndef QAPFLOW_MAP_H_
 #define QAPFLOW_MAP_H_
 
-#include "nnet_utils/qapflow_code.h"
+#include "qapflow_code.h"
 
 namespace qapflow {
 

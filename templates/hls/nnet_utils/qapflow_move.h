@@ -3,7 +3,7 @@
 #ifndef QAPFLOW_MOVE_H_
 #define QAPFLOW_MOVE_H_
 
-#include "nnet_utils/qapflow_code.h"
+#include "qapflow_code.h"
 
 namespace qapflow {
 
@@ -19,7 +19,7 @@ Read:
     }
 }
 
-template <class Y, unsigned N> void write_all(typename Y::value_type (&buffer)[N], hls::stream<Y> &y) {
+template <class Y, class T, unsigned N> void write_all(T (&buffer)[N], hls::stream<Y> &y) {
 Write:
     for (unsigned p = 0; p < N / Y::size; p++) {
         #pragma HLS PIPELINE
@@ -64,7 +64,7 @@ template <class CONFIG, class X, class Y> void gather(hls::stream<X> &x, hls::st
 
 // Another packet size, same order.
 template <class CONFIG, class X, class Y> void repack(hls::stream<X> &x, hls::stream<Y> &y) {
-    typename Y::value_type buffer[CONFIG::n_out];
+    typename X::value_type buffer[CONFIG::n_out];
     read_all(x, buffer);
     write_all(buffer, y);
 }

@@ -4,7 +4,7 @@
 #ifndef QAPFLOW_POOL_H_
 #define QAPFLOW_POOL_H_
 
-#include "nnet_utils/qapflow_move.h"
+#include "qapflow_move.h"
 
 namespace qapflow {
 
