@@ -230,12 +230,14 @@ def assemble(
 
 
 def _layer_spec(call: FlatCall, stored: LayerWeights) -> LayerSpec:
+    """Return the layer; one called with settings, as `training=True`, is of no known class."""
     config: dict[str, Any] = {**call.layer.config, "name": call.name}
-    if call.call.arguments:
-        config["_call_arguments"] = dict(call.call.arguments)
-    return LayerSpec(
-        call.name, call.layer.class_name, config, stored.weights, call.inbound, stored.masks
-    )
+    class_name, settings = call.layer.class_name, call.call.arguments
+    if settings:
+        config["_call_arguments"] = dict(settings)
+        texts = [f"{k}={v}" if isinstance(v, int | float) else k for k, v in settings.items()]
+        class_name = f"{class_name}({', '.join(texts)})"
+    return LayerSpec(call.name, class_name, config, stored.weights, call.inbound, stored.masks)
 
 
 def _notes(flat: Flat, weights: Mapping[Path_, LayerWeights]) -> list[str]:

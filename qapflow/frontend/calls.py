@@ -56,7 +56,7 @@ def _keras2_call(node: list[Any], at: str) -> Call:
             refs.extend(found)
             if not found and value is not None and not (key == "training" and not value):
                 arguments[key] = value
-            elif found:
+            elif found and key != "inputs":
                 arguments[key] = "tensor"
     return Call(tuple(refs), arguments)
 
@@ -74,9 +74,9 @@ def _keras3_call(node: Mapping[str, Any], at: str) -> Call:
     for key, value in keywords.items():
         found = list(_histories(value, at))
         refs.extend(found)
-        if found:
+        if found and key != "inputs":
             arguments[key] = "tensor"
-        elif value is not None and not (key == "training" and not value):
+        elif not found and value is not None and not (key == "training" and not value):
             arguments[key] = value
     return Call(tuple(refs), arguments, True)
 

@@ -14,7 +14,13 @@ def dense(name, units, **config):
     """Return the configuration of a Dense layer."""
     return {
         "class_name": "Dense",
-        "config": {"name": name, "units": units, "activation": "linear", "use_bias": True, **config},
+        "config": {
+            "name": name,
+            "units": units,
+            "activation": "linear",
+            "use_bias": True,
+            **config,
+        },
     }
 
 

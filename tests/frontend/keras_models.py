@@ -18,7 +18,10 @@ if FLAVOUR == "tf_keras":
 else:
     import keras
 
-import numpy as np
+import numpy as np  # noqa: E402
+
+from qapflow.frontend.archive import read_model  # noqa: E402
+from qapflow.frontend.live import read_live  # noqa: E402
 
 L = keras.layers
 RNG = np.random.default_rng(7)
@@ -186,6 +189,19 @@ def samples(model):
         yield RNG.uniform(-1, 1, shape).astype("float32")
 
 
+def check_live(model, path):
+    """A model in memory is read like its file."""
+    live, stored = read_live(model), read_model(path)
+    assert [x.name for x in live.layers] == [x.name for x in stored.layers]
+    for left, right in zip(live.layers, stored.layers, strict=True):
+        assert (left.class_name, left.inbound) == (right.class_name, right.inbound)
+        if left.class_name.startswith("MultiHead"):  # a class whose weights have no fixed names
+            continue
+        assert left.weights.keys() == right.weights.keys()
+        for name, array in left.weights.items():
+            assert np.array_equal(array, right.weights[name])
+
+
 for build in BUILDERS:
     name = build.__name__
     model = build()
@@ -217,3 +233,4 @@ for build in BUILDERS:
             (FOLDER / target).unlink(missing_ok=True)
     (FOLDER / f"{name}.json").write_text(model.to_json())
     (FOLDER / f"{name}.failed").write_text(json.dumps(failed))
+    check_live(model, FOLDER / f"{name}.keras")

@@ -55,15 +55,53 @@ def test_sequential_of_keras_1_is_a_list(files, tmp_path):
 
 
 def test_keras_1_convolution(files, tmp_path):
-    config = {"name": "c", "nb_filter": 2, "nb_row": 3, "nb_col": 1, "border_mode": "same",
-              "subsample": [1, 2], "dim_ordering": "tf", "batch_input_shape": [None, 4, 4, 1]}  # fmt: skip
-    entry = {"class_name": "Sequential", "config": [{"class_name": "Convolution2D", "config": config}]}
+    config = {
+        "name": "c", "nb_filter": 2, "nb_row": 3, "nb_col": 1, "border_mode": "same",
+        "subsample": [1, 2], "dim_ordering": "tf", "batch_input_shape": [None, 4, 4, 1],
+    }  # fmt: skip
+    entry = {
+        "class_name": "Sequential",
+        "config": [{"class_name": "Convolution2D", "config": config}],
+    }
     weights = {"c": {"c_W": np.ones((3, 1, 1, 2)), "c_b": np.zeros(2)}}
     found = read_model(files.write_h5(tmp_path / "m.h5", entry, weights, "1.0.1")).layer("c")
     assert found.class_name == "Conv2D"
     expected = {"filters": 2, "kernel_size": [3, 1], "padding": "same", "strides": [1, 2],
                 "data_format": "channels_last"}  # fmt: skip
     assert expected.items() <= found.config.items()
+
+
+def test_keras_1_gates_and_one_dimensional_kernels(files, tmp_path):
+    lstm = {"class_name": "LSTM", "config": {"name": "l", "output_dim": 1,
+                                             "inner_activation": "hard_sigmoid"}}  # fmt: skip
+    conv = {"class_name": "Convolution1D", "config": {"name": "c", "nb_filter": 2,
+            "filter_length": 3, "batch_input_shape": [None, 5, 1]}}  # fmt: skip
+    gates = {f"l_{part}_{gate}": np.full(shape, value) for part, shape in
+             (("W", (2, 1)), ("U", (1, 1)), ("b", (1,)))
+             for value, gate in enumerate("icfo")}  # fmt: skip
+    kernel = np.arange(6.0).reshape(3, 1, 1, 2)
+    weights = {"c": {"c_W": kernel, "c_b": np.zeros(2)}, "l": gates}
+    entry = {"class_name": "Sequential", "config": [conv, lstm]}
+    spec = read_model(files.write_h5(tmp_path / "m.h5", entry, weights, "1.2.0"))
+    assert np.array_equal(spec.layer("c").weights["kernel"], kernel[:, 0])
+    assert spec.layer("c").config["kernel_size"] == [3]
+    assert spec.layer("l").weights["bias"].tolist() == [0, 2, 1, 3]
+    assert spec.layer("l").weights["kernel"].tolist() == [[0, 2, 1, 3]] * 2
+    assert spec.layer("l").config["recurrent_activation"] == "hard_sigmoid"
+
+
+def test_keras_1_merge(files, tmp_path):
+    entry = functional(
+        [
+            given("x"),
+            layer("Merge", "m", [[("x", 0, 0), ("x", 0, 0)]], mode="concat", concat_axis=1),
+        ],
+        [["x", 0, 0]],
+        [["m", 0, 0]],
+    )
+    spec = read_model(files.write_h5(tmp_path / "m.h5", entry, {"x": {}}, "1.2.0"))
+    assert (spec.layer("m").class_name, spec.layer("m").config["axis"]) == ("Concatenate", 1)
+    assert spec.layer("m").inbound == (("x", 0), ("x", 0))
 
 
 def test_json_finds_weights_beside_it(files, tmp_path):
@@ -209,7 +247,7 @@ def test_live_model_is_read_like_a_file(files):
             self.non_trainable_weights = []
 
     class Model:
-        layers = [Fake(name, weights) for name, weights in files.mlp_weights().items()]
+        layers = tuple(Fake(name, weights) for name, weights in files.mlp_weights().items())
 
         def to_json(self):
             return json.dumps(files.mlp_entry() | {"keras_version": "2.15.0"})

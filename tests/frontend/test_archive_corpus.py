@@ -35,7 +35,9 @@ def test_every_model_is_read(shared):
             continue
         seconds = time.monotonic() - start
         count = parameters(spec)
-        print(f"{row['file']:80} {spec.keras_version:8} {len(spec.layers):3} {count:7} {seconds:.2f}")
+        print(
+            f"{row['file']:80} {spec.keras_version:8} {len(spec.layers):3} {count:7} {seconds:.2f}"
+        )
         if row["params"]:
             # each pruning wrapper has a step counter, and a threshold beside each mask
             pruned = next((int(n.split()[-2]) for n in spec.notes if n.startswith("strip")), 0)
