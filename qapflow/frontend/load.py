@@ -20,6 +20,7 @@ from qapflow.ir.builder import NetBuilder
 from qapflow.ir.fixed import Codes
 
 CALIBRATION_SAMPLES = 512
+CALIBRATION_VALUES = 1 << 18
 
 
 def load(source: Path | ModelSpec, options: LoadOptions | None = None) -> Loaded:
@@ -105,7 +106,7 @@ class _Loader:
                     f"calibration samples of {name!r} have shape {values.shape[1:]}, not {shape}"
                 )
             return chosen.type.encode(values[:CALIBRATION_SAMPLES])[0]
-        count = max(8, min(CALIBRATION_SAMPLES, 2**20 // int(np.prod(shape))))
+        count = max(2, min(CALIBRATION_SAMPLES, CALIBRATION_VALUES // int(np.prod(shape))))
         rng = np.random.default_rng(0)
         low, high = max(chosen.type.lo, -(2**62)), min(chosen.type.hi, 2**62)
         return rng.integers(low, high, (count, *shape), endpoint=True)

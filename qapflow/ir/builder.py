@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from qapflow.ir.fast import run_node
 from qapflow.ir.fixed import Codes, Fixed
 from qapflow.ir.infer import infer_edge
-from qapflow.ir.interpret import evaluate
 from qapflow.ir.interval import Interval, bound
 from qapflow.ir.net import Edge, Net, Node
 from qapflow.ir.ops import Input, Op
@@ -43,10 +43,11 @@ class NetBuilder:
         edges = tuple(self.edges[i] for i in inputs)
         interval = bound(op, edges, tuple(self.intervals[i] for i in inputs))
         edge = infer_edge(op, edges, interval)
-        self._append(Node(name, op, inputs, edge, origin or name))
+        node = Node(name, op, inputs, edge, origin or name)
+        self._append(node)
         self.intervals[name] = interval
         if inputs and all(i in self.codes for i in inputs):
-            self.codes[name] = evaluate(op, edge, edges, tuple(self.codes[i] for i in inputs))
+            self.codes[name] = run_node(node, edges, tuple(self.codes[i] for i in inputs))
         return name
 
     def finish(self, outputs: tuple[str, ...]) -> Net:

@@ -82,6 +82,20 @@ def compile_net(net: Net) -> Program:
     return Program(tuple(steps), int(np.clip(BLOCK_VALUES // largest, 32, 4096)))
 
 
+def run_node(node: Node, edges: tuple[Edge, ...], codes: tuple[Codes, ...]) -> Codes:
+    """Run one node on codes [n, *shape], block by block; what `interpret` does for a network."""
+    dtype, kernel = _choose(node, edges)
+    largest = max(int(np.prod(edge.shape)) for edge in (node.out, *edges))
+    block = int(np.clip(BLOCK_VALUES // largest, 1, 4096))
+    parts = [
+        kernel(*(_bring(array[i : i + block], dtype) for array in codes))
+        for i in range(0, len(codes[0]), block)
+    ]
+    if parts[0].dtype.kind == "f":
+        return np.concatenate([part.astype(np.int64) for part in parts])
+    return np.concatenate(parts)
+
+
 def _choose(node: Node, edges: tuple[Edge, ...]) -> tuple[Any, Kernel]:
     """Return the dtype and kernel of a node; integers if no float holds what it needs."""
     peak = max([_peak(node.out.type), *(_peak(edge.type) for edge in edges)])
@@ -152,12 +166,15 @@ def _make_conv(node: Node, edges: tuple[Edge, ...]) -> Made:
         weight = op.weight.codes.astype(dtype) * _lift(lift, dtype)
         convolve = make_convolution(op, weight, edges[0].shape, node.out.shape)
         bias = _aligned(op.bias, node.out.type.frac, dtype)
+        if bias is None:
+            return convolve
+        row = np.tile(bias, node.out.shape[-2])  # whole rows: long runs add fast
 
         def kernel(x: Array) -> Array:
             y = convolve(x)
-            if bias is not None:
-                y += bias
-            return y
+            rows = y.reshape(-1, row.size)
+            rows += row
+            return rows.reshape(y.shape)
 
         return kernel
 
