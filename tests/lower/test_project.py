@@ -16,6 +16,7 @@ from qapflow.ir.interpret import interpret
 from qapflow.ir.ops import Affine, Clip, Const, Conv, Dense, Merge, Pool, Quantize, Reshape, Table
 from qapflow.lower import hls4ml
 from qapflow.lower.build import build_program
+from qapflow.lower.files import Files
 from qapflow.lower.golden import golden_files
 from qapflow.lower.headers import ap_types
 from qapflow.lower.hls4ml import print_layers
@@ -194,6 +195,20 @@ def test_bench_passes_and_names_the_first_difference(net, plan, target, tmp_path
     (tmp_path / "tb_data/in_0.txt").write_text("")
     done = run_bench(tmp_path)
     assert (done.returncode, done.stdout) == (2, "FAIL no complete sample in tb_data\n")
+
+
+@needs_hls4ml
+@pytest.mark.needs_gxx
+def test_the_constants_of_synthesis_pass_the_bench_too(net, plan, target, tmp_path):
+    codes = {"image": np.random.default_rng(1).integers(-32, 32, (20, 4, 4, 1))}
+    files = lower(net, plan(), target, "top").merge(golden_files(net, codes, interpret(net, codes)))
+    changed = {
+        path: text.replace(b"#ifdef __SYNTHESIS__", b"#if 1") if "/weights/" in path else text
+        for path, text in files.contents.items()
+    }
+    assert changed != dict(files.contents)
+    Files(changed).write(tmp_path)
+    assert run_bench(tmp_path, "./compile.sh").stdout == "PASS 20 samples, every code equal\n"
 
 
 @needs_hls4ml
