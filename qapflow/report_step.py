@@ -18,13 +18,14 @@ def assemble_report(context: Context) -> Report:
     checks = {name: context.verification(name) for name in ("passes", "csim", "keras")}
     synthesis = json.loads(context.folder.read(SYNTHESIS))
     accuracy = checks["keras"]["accuracy"]
+    notes = (checks["keras"]["note"], *layers["notes"], facts["note"], *synthesis["notes"])
     findings = Findings(
         comparisons=tuple(read_comparison(check["comparison"]) for check in checks.values()),
         accuracy=Accuracy(**accuracy) if accuracy else None,
         observed=_observed(context, facts["ranges"]),
         tools=(*_tools(checks["keras"]["versions"]), *_synth_tools(synthesis)),
         totals=tuple((name, read_figure(figure)) for name, figure in synthesis["totals"]),
-        notes=tuple(n for n in (*layers["notes"], facts["note"], *synthesis["notes"]) if n),
+        notes=tuple(note for note in notes if note),
     )
     return assemble(
         context.net,

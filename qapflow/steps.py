@@ -245,13 +245,14 @@ def keras_settings(context: Context) -> dict[str, Any]:
 
 def compare_keras(context: Context) -> Files:
     """Run the model in Keras, where it is installed, and hold the network against it."""
-    from qapflow.verification import keras_check
+    from qapflow.verification import keras_check, label_note
 
     check = keras_check(context)
     result = {
         "comparison": _comparison(check.comparison),
         "accuracy": asdict(check.accuracy) if check.accuracy else None,
         "versions": dict(check.versions),
+        "note": label_note(context),
     }
     return Files({f"{VERIFICATION}/keras.json": to_json(result)})
 

@@ -59,6 +59,20 @@ def keras_check(context: Context) -> KerasCheck:
     return check_keras(context, inputs, outputs, labels)
 
 
+def label_note(context: Context) -> str:
+    """Say how many of the user's labelled samples the network classifies right, "" without."""
+    from qapflow.verify.accuracy import measure_accuracy
+
+    path, count = context.settings.labels, int(context.vector_facts["user_samples"])
+    if path is None or not count:
+        return ""
+    labels = read_labels(path, count)
+    outputs = context.vectors("outputs")
+    values = [context.net.edge(n).type.decode(c[-count:]) for n, c in outputs.items()]
+    right = measure_accuracy(values, values, labels).accuracy_net
+    return "" if right is None else f"accuracy on {count} labelled samples: {100 * right:.2f} %"
+
+
 def check_keras(
     context: Context,
     inputs: dict[str, Codes],
