@@ -93,7 +93,7 @@ def plain_class(entry: Mapping[str, Any]) -> tuple[str, str]:
     foreign = package not in KNOWN_PACKAGES and TFMOT not in (home, package)
     if home in KNOWN_PACKAGES - {""} and prefix in KNOWN_PACKAGES | {"Custom"}:
         foreign = False
-    if foreign and name in KERAS_CLASSES:
+    if foreign and (name in KERAS_CLASSES or name.removeprefix("Q") in KERAS_CLASSES):
         return f"{package}>{name}", package
     config = entry.get("config")
     if name == "Merge" and isinstance(config, Mapping):

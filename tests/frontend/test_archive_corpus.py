@@ -1,7 +1,10 @@
 """Every model of the collection is read, with the number of parameters Keras counts."""
 
 import csv
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -56,3 +59,21 @@ def test_shapes_of_inputs(shared):
         spec = read_model(shared / "corpus" / row["file"], weights)
         shapes = [tuple(spec.layer(name).config["batch_input_shape"]) for name in spec.inputs]
         assert str(shapes) == row["inputs"]
+
+
+@pytest.mark.needs_keras
+@pytest.mark.slow
+def test_every_weight_is_what_keras_loads(shared):
+    corpus = shared / "corpus"
+    lines = [
+        f"{corpus / row['file']}"
+        + (f",{corpus / row['weights_file']}" if row["weights_file"] else "")
+        for row in rows(shared)
+        if row["status"] == "loads" and row["format"] != "keras-zip"  # 2.14 only reads its own
+    ]
+    run = subprocess.run(
+        [sys.executable, Path(__file__).with_name("keras_corpus.py")],
+        input="\n".join(lines), capture_output=True, text=True, check=False, timeout=570,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert run.stdout.count("same ") == len(lines)
