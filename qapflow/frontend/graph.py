@@ -118,6 +118,8 @@ def parse_layer(entry: Mapping[str, Any], at: str, depth: int) -> Layer:
         elif plain_class(inner_entry)[0] not in MODEL_CLASSES:
             inner = parse_layer(as_dict(inner_entry, "a wrapped layer", at), at, depth + 1)
     flat = plain_config(class_name, str(entry.get("class_name", "")), package, config)
+    if class_name == "InputLayer":
+        check_shape(flat.get("batch_input_shape"), name)
     if inner is not None:
         flat["layer"] = {"class_name": inner.class_name, "config": inner.config}
     return Layer(name, class_name, flat, calls, None, False, inner)
@@ -184,6 +186,8 @@ def _synthesise_input(name: str, layers: list[Layer], shape: Any, at: str, depth
             at,
             "give the first layer an input_shape, or call model.build(), and save again",
         )
+    if found is not None:
+        check_shape(found, first.name)
     used = {layer.name for layer in layers}
     own = f"{first.name}_input"
     while own in used:
@@ -193,12 +197,21 @@ def _synthesise_input(name: str, layers: list[Layer], shape: Any, at: str, depth
     return Layer(own, "InputLayer", config, ())
 
 
+def check_shape(shape: Any, name: str) -> None:
+    """Raise UsageError when `shape` is no list of sizes (None: any size)."""
+    sizes = shape if isinstance(shape, list | tuple) else []
+    whole = [isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in sizes]
+    if not sizes or not all(good or size is None for good, size in zip(whole, sizes, strict=True)):
+        raise UsageError(f"{shape!r} is no shape of an input", f"layer {name!r}", RESAVE)
+
+
 def _first_shape(layer: Layer) -> Any:
     while layer.model is not None:
         layer = layer.model.layers[0]
     shape = layer.config.get("batch_input_shape")
-    if shape is None and layer.config.get("input_shape") is not None:
-        shape = [None, *layer.config["input_shape"]]
+    short = layer.config.get("input_shape")
+    if shape is None and isinstance(short, list | tuple):
+        shape = [None, *short]
     if shape is None and layer.config.get("input_dim") is not None:
         shape = [None, layer.config["input_dim"]]
     return shape

@@ -153,3 +153,11 @@ def test_short_names_stay_different():
 def test_kernels_of_keras_2_are_left_alone():
     named = [("c/kernel", np.ones((3, 1, 2)))]
     assert convert_keras1("Conv1D", named) == named
+
+
+@pytest.mark.parametrize("shape", [None, 3, [], [None, "x"], [None, -1], [None, True]])
+def test_shapes_that_are_none(tmp_path, files, shape):
+    layer = {"class_name": "InputLayer", "config": {"name": "x", "batch_input_shape": shape}}
+    path = files.write_h5(tmp_path / "m.h5", sequential(layer, files.dense("a", 1)))
+    with pytest.raises(UsageError, match="is no shape of an input"):
+        read_model(path)
