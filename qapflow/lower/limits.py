@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from qapflow.errors import Unsupported
 from qapflow.ir.fixed import Fixed
 from qapflow.ir.net import Net, Node
@@ -68,10 +66,8 @@ def _kernel_problems(net: Net, node: Node, plan: Plan) -> list[tuple[str, str]]:
 
 def _choice_problems(op: Dense | Conv, choice: Choice) -> list[tuple[str, str]]:
     if choice.strategy == "distributed_arithmetic":
-        if find_spec("da4ml") is None:
-            hint = "pip install da4ml or use strategy 'latency'"
-            return [("strategy 'distributed_arithmetic' needs the package da4ml", hint)]
-        return [("strategy 'distributed_arithmetic' is not lowered", "use strategy 'latency'")]
+        hint = "use strategy 'latency'"
+        return [("this version builds no 'distributed_arithmetic'", hint)]
     if choice.reuse_factor < 1:
         return [(f"reuse factor {choice.reuse_factor} is not positive", "use reuse factor 1")]
     if choice.strategy == "latency":

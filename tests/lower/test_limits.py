@@ -74,13 +74,10 @@ def test_invalid_reuse_factors_name_the_nearest(plan):
     assert "reuse factor 0 is not positive -> use reuse factor 1" in text(net, zero)
 
 
-def test_distributed_arithmetic_is_refused(plan, monkeypatch):
+def test_distributed_arithmetic_is_refused(plan):
     net = one(Dense(weights(12, 4)), (12,), (4,))
     choice = plan(choices={"y": Choice("distributed_arithmetic", 1)})
-    monkeypatch.setattr("qapflow.lower.limits.find_spec", lambda name: None)
-    assert "needs the package da4ml -> pip install da4ml or use strategy" in text(net, choice)
-    monkeypatch.setattr("qapflow.lower.limits.find_spec", lambda name: True)
-    assert "'distributed_arithmetic' is not lowered -> use strategy 'latency'" in text(net, choice)
+    assert "builds no 'distributed_arithmetic' -> use strategy 'latency'" in text(net, choice)
 
 
 def test_lowering_refuses_everything_at_once(plan, target):
