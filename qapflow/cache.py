@@ -143,7 +143,9 @@ class BuildFolder:
                 shutil.copyfile(self.path / path, target)
 
     def _save(self) -> None:
-        write_file(self.path / self.STATE, json.dumps(self.state, indent=1, sort_keys=True).encode())
+        write_file(
+            self.path / self.STATE, json.dumps(self.state, indent=1, sort_keys=True).encode()
+        )
 
 
 def run_steps(

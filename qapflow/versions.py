@@ -38,7 +38,7 @@ def compiler_version() -> str:
         return ""
     try:
         done = subprocess.run(
-            [path, *words[1:], "--version"], capture_output=True, text=True, timeout=20, check=False
+            [path, *words[1:], "--version"], capture_output=True, text=True, timeout=5, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

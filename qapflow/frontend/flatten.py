@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,18 +35,15 @@ class _Flattener:
     names: set[str] = field(default_factory=set)
 
     def unique(self, name: str) -> str:
+        if len(self.names) >= 2 * MAX_LAYERS:
+            raise UsageError(
+                f"the model makes more than {2 * MAX_LAYERS} layer calls", name, "split it"
+            )
         result, count = name, 2
         while result in self.names:
             result, count = f"{name}_call{count}", count + 1
         self.names.add(result)
         return result
-
-    def add(self, call: FlatCall) -> None:
-        if len(self.found) >= 2 * MAX_LAYERS:
-            raise UsageError(
-                f"the model makes more than {2 * MAX_LAYERS} layer calls", call.name, "split it"
-            )
-        self.found.append(call)
 
     def run(
         self, model: Model, prefix: str, path: tuple[str, ...], given: Sequence[Source] | None
@@ -59,23 +56,12 @@ class _Flattener:
                 f"model {model.name!r}",
                 RESAVE,
             )
-        fed = (
-            {} if given is None else dict(zip((r.layer for r in model.inputs), given, strict=True))
-        )
+        names = [ref.layer for ref in model.inputs]
+        fed = {} if given is None else dict(zip(names, given, strict=True))
         outputs: dict[CallId, list[Source]] = {}
 
         def source(where: CallId, ref: Ref) -> Source:
-            if model.layers[where[0]].model is None:
-                name, _ = outputs[where][0]
-                if model.layers[where[0]].name in fed:
-                    return outputs[where][0]
-                return name, ref.tensor
-            nested = outputs[where]
-            if ref.tensor >= len(nested):
-                raise UsageError(
-                    "a nested model has no such output", f"layer {ref.layer!r}", RESAVE
-                )
-            return nested[ref.tensor]
+            return _pick(model.layers[where[0]], outputs[where], ref, fed)
 
         for where in links.order():
             layer = model.layers[where[0]]
@@ -90,8 +76,19 @@ class _Flattener:
                 continue
             name = self.unique(prefix + layer.name)
             outputs[where] = [(name, 0)]
-            self.add(FlatCall(name, (*path, layer.name), layer, call, inbound))
+            self.found.append(FlatCall(name, (*path, layer.name), layer, call, inbound))
         return [source(links.find_output(ref), ref) for ref in model.outputs]
+
+
+def _pick(layer: Layer, outputs: list[Source], ref: Ref, fed: Mapping[str, Source]) -> Source:
+    """Return the flat tensor that `ref` to an output of `layer` means."""
+    if layer.name in fed:
+        return outputs[0]
+    if layer.model is None:
+        return outputs[0][0], ref.tensor
+    if ref.tensor >= len(outputs):
+        raise UsageError("a nested model has no such output", f"layer {ref.layer!r}", RESAVE)
+    return outputs[ref.tensor]
 
 
 class Links:

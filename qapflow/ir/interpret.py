@@ -12,7 +12,6 @@ from functools import singledispatch
 from typing import Literal
 
 import numpy as np
-
 from threadpoolctl import threadpool_limits
 
 from qapflow.errors import UsageError

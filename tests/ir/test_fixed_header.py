@@ -55,7 +55,9 @@ def test_every_mode_equals_the_header(tmp_path):
     (tmp_path / "all.cpp").write_text(program())
     command = ["g++", "-O0", "-std=c++14", "-w", f"-I{headers}", "all.cpp", "-o", "all"]
     subprocess.run(command, cwd=tmp_path, check=True, timeout=300)
-    done = subprocess.run([tmp_path / "all"], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [tmp_path / "all"], capture_output=True, text=True, check=True, timeout=60
+    )
     rows = iter(done.stdout.splitlines())
     compared = 0
     for source in SOURCES:
