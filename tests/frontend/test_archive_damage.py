@@ -159,6 +159,19 @@ def test_nested_models_called_wrongly(tmp_path, files):
     refused(path, "a nested model has no such output")
 
 
+def test_models_that_call_each_other_for_ever(tmp_path, files):
+    model = graph([node("x")], ["x", 0, 0])
+    for _ in range(fields.MAX_DEPTH - 1):
+        twice = [[["x", 0, 0, {}]], [["in", 1, 0, {}]]]
+        inner = model | {"name": "in", "inbound_nodes": twice}
+        model = graph([node("x"), inner], ["in", 2, 0])
+    path = save(tmp_path, model)
+    files.write_h5(tmp_path / "m.h5", {}, {"x": {}})
+    start = time.monotonic()
+    refused(path, "the model makes more than 20000 layer calls")
+    assert time.monotonic() - start < 10
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_weights_that_are_no_numbers(tmp_path, files, value):
     weights = files.mlp_weights()
