@@ -100,7 +100,7 @@ def window_wait(node: Node, source: Edge) -> int:
         spans, before = [k - 1 for k in op.size], [pad[0] for pad in op.padding]
     else:
         return 0
-    waits = [max(s - b, 0) for s, b in zip(spans, before, strict=True)]
+    waits = [int(max(s - b, 0)) for s, b in zip(spans, before, strict=True)]
     return waits[0] * source.shape[1] + waits[1] if len(waits) == 2 else waits[0]
 
 

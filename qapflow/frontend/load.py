@@ -139,6 +139,7 @@ class _Loader:
             self._refuse(layer, error.what, "check the model: Keras could not run it either")
         else:
             self.edges[layer.name] = edge
+            self.notes += dict.fromkeys(work.notes)
             self.records.append(record(work, edge))
 
     def _refuse(self, layer: LayerSpec, reason: str, hint: str = "") -> None:

@@ -109,7 +109,7 @@ def _ceil_to(const: Const, kind: Fixed) -> Codes:
     codes = widen(const.codes)
     shift = kind.frac - const.type.frac
     moved = codes * (1 << shift) if shift >= 0 else -((-codes) // (1 << -shift))
-    return np.minimum(np.maximum(moved, kind.lo), kind.hi + 1)
+    return np.asarray(np.minimum(np.maximum(moved, kind.lo), kind.hi + 1))
 
 
 def _constant(name: str, const: Const, x: Wire, stream: bool) -> tuple[str, Rom]:

@@ -87,7 +87,7 @@ def serve(folder: Path, request: Mapping[str, Any], versions: dict[str, str]) ->
             raise ToolFailed("a copy of the model from its configuration and weights differs")
     wanted = request["layers"]
     layers = {} if wanted is None else layer_outputs(model, inputs, kind, wanted)
-    data = {f"output{k}": array for k, array in enumerate(outputs)}
+    data: dict[str, Any] = {f"output{k}": array for k, array in enumerate(outputs)}
     data |= {f"layer{k}": array for k, array in enumerate(layers.values())}
     np.savez(folder / "outputs.npz", **data)
     return {"status": "ok", "outputs": len(outputs), "layers": list(layers)}

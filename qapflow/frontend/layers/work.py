@@ -13,6 +13,7 @@ from qapflow.errors import QapflowError
 from qapflow.frontend.layers.chosen import round_const, settle_type
 from qapflow.frontend.model import LayerSpec, LoadOptions
 from qapflow.frontend.quantizers import (
+    Quantizer,
     UnsupportedQuantizer,
     add_activation,
     add_keras_activation,
@@ -50,6 +51,7 @@ class Work:
     keras_version: str
     quantizes_next: bool
     reasons: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     kernels: list[tuple[NDArray[Any], Const]] = field(default_factory=list)
 
     @property
@@ -135,8 +137,14 @@ class Work:
             self.reasons.append(f"bias: {made.reason}")
         return Const.exact(np.ldexp(np.rint(np.ldexp(values.astype(float), BIAS_FRAC)), -BIAS_FRAC))
 
-    def _quantizer(self, key: str) -> Any:
-        return parse_quantizer(self.config.get(key))
+    def _quantizer(self, key: str) -> Quantizer | None:
+        return self._parse(self.config.get(key))
+
+    def _parse(self, spec: Any) -> Quantizer | None:
+        quantizer = parse_quantizer(spec)
+        if quantizer is not None and quantizer.note:
+            self.notes.append(f"{self.spec.name}: {quantizer.note}")
+        return quantizer
 
     def finish(self, edge: str) -> str:
         """Apply the layer's own activation, then settle what is left in floats."""
@@ -144,7 +152,7 @@ class Work:
 
     def activate(self, edge: str, activation: Any, suffix: str = "act") -> str:
         """Add an activation given as Keras writes it: name, string, dictionary or None."""
-        quantizer = parse_quantizer(activation)
+        quantizer = self._parse(activation)
         if quantizer is None or quantizer.kind == "linear":
             return edge
         made = add_activation(
