@@ -72,7 +72,7 @@ def _warnings(record: LayerRecord, kept: list[Choice], removed: int, lowered: bo
         warnings.append(
             f"{share} of this sparsity reaches the hardware: reuse factor {choice.reuse_factor}, "
             f"{choice.strategy} strategy (zeros are read from memory and multiplied). "
-            "Use reuse factor 1, the latency strategy or distributed_arithmetic"
+            "Use reuse factor 1 with the latency strategy"
         )
     if record.zeros_quantized < record.zeros_float:
         lost = record.zeros_float - record.zeros_quantized
