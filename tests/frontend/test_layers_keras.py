@@ -158,6 +158,7 @@ def image_cases(k, q):
         "pad and crop": lambda x: L.Cropping2D(((1, 0), (0, 2)))(L.ZeroPadding2D((2, 1))(x)),
         "upsample": lambda x: L.UpSampling2D((2, 3))(x),
         "conv batchnorm": lambda x: q.QConv2DBatchnorm(3, 3, **both)(x),
+        "depthwise batchnorm": lambda x: q.QDepthwiseConv2DBatchnorm(3, **deep)(x),
         "batchnorm, quantized": lambda x: q.QActivation("quantized_relu(6,3)")(
             L.BatchNormalization()(q.QConv2D(3, 3, **both)(x))
         ),
@@ -168,7 +169,7 @@ IMAGE = (
     "conv valid", "conv same stride", "conv dilation", "depthwise", "depthwise same",
     "separable", "max pool", "max pool same", "average pool", "average pool 3, quantized",
     "global max", "global average, quantized", "flatten", "permute", "pad and crop", "upsample",
-    "conv batchnorm", "batchnorm, quantized",
+    "conv batchnorm", "depthwise batchnorm", "batchnorm, quantized",
 )  # fmt: skip
 
 
@@ -262,3 +263,22 @@ def test_float_model_is_chosen_and_close(keras, tmp_path):
     right = model.predict(values.astype(np.float32), verbose=0)
     # 18-bit types on values of order ten leave about 1e-3; softmax adds at most 1e-3 (its bound)
     assert np.abs(left - right).max() < 4e-3
+
+
+def test_a_live_model_takes_the_same_way_as_a_file(keras, tmp_path):
+    import qkeras
+
+    import qapflow
+
+    x = keras.Input((6,), name="box")
+    y = qkeras.QDense(4, kernel_quantizer=W, bias_quantizer=W, name="d")(x)
+    model = keras.Model(x, y, name="live")
+    randomise(model, np.random.default_rng(1))
+    report = qapflow.build(
+        model, "pynq-z2", output=tmp_path / "live", csim=False, vectors=50, clock_ns=8.0
+    )
+    assert report.passed
+    assert report.regime == "exact"
+    verdicts = {(c.left, c.right): c.verdict for c in report.comparisons}
+    assert verdicts["Keras", "interpreter"] == "equal"
+    assert (tmp_path / "live.h5").exists()
