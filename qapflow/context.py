@@ -87,7 +87,7 @@ class Context:
     @property
     def plan(self) -> Plan:
         """The plan."""
-        from qapflow.plan_json import plan_from_json
+        from qapflow.plan.to_json import plan_from_json
 
         return self._parse(PLAN, lambda content: plan_from_json(content.decode()))
 

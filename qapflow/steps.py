@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +17,20 @@ from qapflow.context import (
     VECTORS,
     VERIFICATION,
     Context,
-    file_digest,
     write_codes,
 )
 from qapflow.errors import ToolMissing
 from qapflow.lower.files import Files
-from qapflow.versions import compiler_version, keras_versions, package_version
+from qapflow.step_settings import (
+    csim_settings,
+    keras_settings,
+    load_settings,
+    lower_settings,
+    plan_settings,
+    report_settings,
+    synth_settings,
+    vector_settings,
+)
 
 if TYPE_CHECKING:
     from qapflow.report.figures import Comparison
@@ -32,20 +39,6 @@ if TYPE_CHECKING:
 def to_json(value: Any) -> bytes:
     """Return JSON with sorted keys: the same bytes for the same value."""
     return (json.dumps(value, indent=1, sort_keys=True, default=str) + "\n").encode()
-
-
-def load_settings(context: Context) -> dict[str, Any]:
-    """Name what `load` reads from outside."""
-    settings = context.settings
-    return {
-        "qapflow": package_version("qapflow"),
-        "model": file_digest(settings.model),
-        "weights": file_digest(settings.weights),
-        "calibration": file_digest(settings.calibration),
-        "input_types": dict(settings.input_types),
-        "float_bits": settings.float_bits,
-        "strip_softmax": settings.strip_softmax,
-    }
 
 
 def load(context: Context) -> Files:
@@ -96,25 +89,10 @@ def optimise(context: Context) -> Files:
     return Files(files)
 
 
-def plan_settings(context: Context) -> dict[str, Any]:
-    """Name what `plan` reads from outside."""
-    settings = context.settings
-    return {
-        "target": asdict(context.target),
-        "overrides": file_digest(settings.overrides),
-        "backend": settings.backend,
-        "io_type": settings.io_type,
-        "clock_ns": settings.clock_ns,
-        "clock_uncertainty_percent": settings.clock_uncertainty_percent,
-        "strategy": settings.strategy,
-        "reuse_factor": settings.reuse_factor,
-    }
-
-
 def plan(context: Context) -> Files:
     """Choose strategy, reuse factor, io type and clock."""
-    from qapflow.plan_json import plan_to_json
-    from qapflow.planning import propose
+    from qapflow.plan.propose import propose
+    from qapflow.plan.to_json import plan_to_json
 
     settings = context.settings
     made = propose(
@@ -131,32 +109,12 @@ def plan(context: Context) -> Files:
     return Files({PLAN: plan_to_json(made).encode()})
 
 
-def lower_settings(context: Context) -> dict[str, Any]:
-    """Name what `lower` reads from outside."""
-    return {
-        "target": asdict(context.target),
-        "top": context.top,
-        "hls4ml": package_version("hls4ml"),
-        "qapflow": package_version("qapflow"),
-    }
-
-
 def lower(context: Context) -> Files:
     """Write the HLS project."""
     from qapflow.lower.project import lower as write_project
 
     files = write_project(context.net, context.plan, context.target, context.top)
     return Files({f"{PROJECT}/{path}": content for path, content in files.contents.items()})
-
-
-def vector_settings(context: Context) -> dict[str, Any]:
-    """Name what `make_vectors` reads from outside."""
-    settings = context.settings
-    return {
-        "inputs": file_digest(settings.inputs),
-        "vectors": settings.vectors,
-        "seed": settings.seed,
-    }
 
 
 def make_vectors(context: Context) -> Files:
@@ -201,11 +159,6 @@ def check_passes(context: Context) -> Files:
     return Files({f"{VERIFICATION}/passes.json": to_json({"comparison": _comparison(item)})})
 
 
-def csim_settings(context: Context) -> dict[str, Any]:
-    """Name what `simulate` reads from outside."""
-    return {"csim": context.settings.csim, "compiler": compiler_version()}
-
-
 def simulate(context: Context) -> Files:
     """Compile the C simulation and hold it against the interpreter."""
     from qapflow.report.figures import Comparison
@@ -231,18 +184,6 @@ def simulate(context: Context) -> Files:
     return Files({f"{VERIFICATION}/csim.json": to_json({"comparison": _comparison(item)})})
 
 
-def keras_settings(context: Context) -> dict[str, Any]:
-    """Name what `compare_keras` reads from outside."""
-    settings = context.settings
-    versions = keras_versions() if settings.keras != "no" else {}
-    return {
-        "keras": settings.keras,
-        "versions": versions,
-        "labels": file_digest(settings.labels),
-        "strip_softmax": settings.strip_softmax,
-    }
-
-
 def compare_keras(context: Context) -> Files:
     """Run the model in Keras, where it is installed, and hold the network against it."""
     from qapflow.verification import keras_check, label_note
@@ -255,16 +196,6 @@ def compare_keras(context: Context) -> Files:
         "note": label_note(context),
     }
     return Files({f"{VERIFICATION}/keras.json": to_json(result)})
-
-
-def synth_settings(context: Context) -> dict[str, Any]:
-    """Name what `synthesise` reads from outside."""
-    from qapflow.synth.tools import TOOLS, find_tool
-
-    settings = context.settings
-    found = [find_tool(tool) for tool in TOOLS] if settings.synth else []
-    tools = [str(tool) for tool in found]
-    return {"stage": settings.synth, "require": settings.require, "tools": tools}
 
 
 def synthesise(context: Context) -> Files:
@@ -284,17 +215,6 @@ def synthesise(context: Context) -> Files:
             require=settings.require,
         )
     return Files({SYNTHESIS: to_json(asdict(replace(result, logs=())))})
-
-
-def report_settings(context: Context) -> Mapping[str, Any]:
-    """Name what `report` reads from outside."""
-    settings = context.settings
-    return {
-        "qapflow": package_version("qapflow"),
-        "model": settings.model.name,
-        "target": asdict(context.target),
-        "budgets": asdict(settings.budgets),
-    }
 
 
 def report(context: Context) -> Files:

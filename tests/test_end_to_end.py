@@ -14,7 +14,7 @@ from qapflow.ir.fixed import Fixed, Rounding
 from qapflow.ir.net import Net
 from qapflow.ir.ops import Quantize
 from qapflow.lower.project import lower
-from qapflow.planning import propose
+from qapflow.plan.propose import propose
 from qapflow.verify.compare import compare_csim
 from qapflow.verify.compile_csim import compile_csim
 from qapflow.verify.coverage import coverage

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 
 from qapflow.ir.fast import run_node
 from qapflow.ir.fixed import Codes, Fixed
-from qapflow.ir.infer import infer_edge
-from qapflow.ir.interval import Interval, bound
+from qapflow.ir.interval import Interval, bound, infer_edge
 from qapflow.ir.net import Edge, Net, Node
 from qapflow.ir.ops import Input, Op
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from qapflow.errors import CheckFailed, UsageError
 from qapflow.ir import ops
-from qapflow.ir.infer import infer_edge, infer_frac
-from qapflow.ir.interval import Interval, bound
+from qapflow.ir.infer import infer_frac
+from qapflow.ir.interval import Interval, bound, infer_edge
 from qapflow.ir.net import Edge, Net, Node
 
 ARITY: dict[type[ops.Op], tuple[int, int]] = {

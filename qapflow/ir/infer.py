@@ -1,4 +1,4 @@
-"""Shape and grid of every operation's result; the width follows from its interval."""
+"""Shape and grid of every operation's result; `qapflow.ir.interval` adds the width."""
 
 from __future__ import annotations
 
@@ -7,28 +7,9 @@ from math import prod
 
 from qapflow.errors import UsageError
 from qapflow.ir import ops
-from qapflow.ir.fixed import Fixed
-from qapflow.ir.interval import Interval
 from qapflow.ir.net import Edge
 
 Shape = tuple[int, ...]
-
-
-def infer_edge(op: ops.Op, edges: tuple[Edge, ...], interval: Interval) -> Edge:
-    """Return the output edge: its shape, and the narrowest type that holds `interval`.
-
-    `interval` is what `qapflow.ir.interval.bound` returned for the same operation. For Dense and
-    Conv the type also holds every partial sum in any order.
-
-    Raises:
-        UsageError: the shapes do not fit the operation.
-    """
-    if isinstance(op, ops.Quantize):
-        return Edge(infer_shape(op, edges), op.type)
-    if isinstance(op, ops.Table | ops.Threshold):
-        return Edge(infer_shape(op, edges), op.values.type)
-    low, high = interval.hull
-    return Edge(infer_shape(op, edges), Fixed.holding(low, high, infer_frac(op, edges)))
 
 
 @singledispatch

@@ -15,7 +15,9 @@ import numpy as np
 
 from qapflow.ir import kernels, ops
 from qapflow.ir.fixed import Codes, Fixed, Overflow, cast, shrink, widen
+from qapflow.ir.infer import infer_frac, infer_shape
 from qapflow.ir.net import Edge, Net
+from qapflow.ir.semantics import product, run_op
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,23 @@ def bound(op: ops.Op, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) 
     return _bound(op, edges, intervals)
 
 
+def infer_edge(op: ops.Op, edges: tuple[Edge, ...], interval: Interval) -> Edge:
+    """Return the output edge: its shape, and the narrowest type that holds `interval`.
+
+    `interval` is what `bound` returned for the same operation. For Dense and
+    Conv the type also holds every partial sum in any order.
+
+    Raises:
+        UsageError: the shapes do not fit the operation.
+    """
+    if isinstance(op, ops.Quantize):
+        return Edge(infer_shape(op, edges), op.type)
+    if isinstance(op, ops.Table | ops.Threshold):
+        return Edge(infer_shape(op, edges), op.values.type)
+    low, high = interval.hull
+    return Edge(infer_shape(op, edges), Fixed.holding(low, high, infer_frac(op, edges)))
+
+
 def bound_net(net: Net) -> dict[str, Interval]:
     """Bound every edge of a network whose inputs take any code of their types."""
     known: dict[str, Interval] = {}
@@ -74,9 +93,6 @@ def bound_net(net: Net) -> dict[str, Interval]:
 
 def _monotone(op: ops.Op, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
     """Bound an operation that never decreases when an input grows: evaluate both ends."""
-    from qapflow.ir.infer import infer_frac, infer_shape
-    from qapflow.ir.interpret import run_op
-
     frac, shape = infer_frac(op, edges), infer_shape(op, edges)
     ends = [
         run_op(op, frac, shape, edges, tuple(codes[None] for codes in side))[0]
@@ -116,8 +132,6 @@ def overflows(op: ops.Quantize, edge: Edge, interval: Interval) -> bool:
 def _(
     op: ops.Dense | ops.Conv, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]
 ) -> Interval:
-    from qapflow.ir.infer import infer_frac
-
     frac = infer_frac(op, edges)
     lift = frac - edges[0].type.frac - op.weight.type.frac
     (x,) = intervals
@@ -146,13 +160,6 @@ def _bound_sum(
         int(add("add", most, np.maximum(offset, 0)).max()),
     )
     return Interval(add("add", lo, offset), add("add", hi, offset), partial)
-
-
-def product(op: ops.Dense | ops.Conv, codes: Codes, weight: Codes) -> Codes:
-    """Return sums of products of [n, *shape] with the weights, on the product's grid."""
-    if isinstance(op, ops.Dense):
-        return kernels.contract(codes, weight)
-    return kernels.convolve(codes, weight, op.strides, op.padding, op.dilation, op.groups)
 
 
 @_bound.register
@@ -207,9 +214,6 @@ def _(op: ops.Pool, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) ->
 @_bound.register
 def _(op: ops.Leaky, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
     """Take both ends and both sides of the break: left and right of it are straight lines."""
-    from qapflow.ir.infer import infer_frac, infer_shape
-    from qapflow.ir.interpret import run_op
-
     (x,) = intervals
     frac, shape = infer_frac(op, edges), infer_shape(op, edges)
     edge = edges[0]

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from qapflow.errors import UsageError
 from qapflow.ir.fixed import Codes, Overflow, Rounding
-from qapflow.ir.interpret import evaluate, interpret
+from qapflow.ir.interpret import interpret
 from qapflow.ir.net import Net, Node
 from qapflow.ir.ops import Quantize
+from qapflow.ir.semantics import evaluate
 from qapflow.report.figures import Comparison, Difference
 from qapflow.verify.csim import run_csim
 

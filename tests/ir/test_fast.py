@@ -10,8 +10,9 @@ from qapflow.ir.builder import NetBuilder
 from qapflow.ir.check import check
 from qapflow.ir.fast import compile_net
 from qapflow.ir.fixed import Fixed, Overflow, Rounding
-from qapflow.ir.interpret import evaluate, interpret
+from qapflow.ir.interpret import interpret
 from qapflow.ir.interval import bound_net
+from qapflow.ir.semantics import evaluate
 from qapflow.ir.text import read_net, write_net
 from qapflow.passes import PASSES
 

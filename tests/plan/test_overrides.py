@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from qapflow.errors import UsageError
-from qapflow.overrides import LayerOverride, read_overrides
+from qapflow.plan.overrides import LayerOverride, read_overrides
 
 OWN = """
 io_type: io_stream

@@ -14,11 +14,11 @@ from qapflow.ir.fixed import Fixed
 from qapflow.ir.net import Edge, Net, Node
 from qapflow.ir.ops import Clip, Const, Conv, Dense, Input
 from qapflow.lower.limits import unsupported
-from qapflow.overrides import parse_overrides
 from qapflow.plan import Choice
-from qapflow.plan_json import plan_from_json, plan_to_json
-from qapflow.planning import propose
-from qapflow.reuse import multiplier_shape, parallel_multiplications, valid_reuse_factors
+from qapflow.plan.overrides import parse_overrides
+from qapflow.plan.propose import propose
+from qapflow.plan.reuse import multiplier_shape, parallel_multiplications, valid_reuse_factors
+from qapflow.plan.to_json import plan_from_json, plan_to_json
 
 S8 = Fixed(True, 8, 4)
 VU9P = load_target("xcvu9p")

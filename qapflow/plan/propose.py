@@ -17,10 +17,10 @@ from typing import Literal
 from qapflow.errors import UsageError
 from qapflow.ir.net import Net, Node
 from qapflow.ir.ops import Conv, Pool, Upsample
-from qapflow.overrides import LayerOverride, Overrides, read_overrides
 from qapflow.plan import Backend, Choice, IoType, Plan, Strategy
-from qapflow.plan_match import match_overrides
-from qapflow.reuse import (
+from qapflow.plan.match import match_overrides
+from qapflow.plan.overrides import LayerOverride, Overrides, read_overrides
+from qapflow.plan.reuse import (
     check_choice,
     has_weights,
     multiplications,
@@ -28,7 +28,7 @@ from qapflow.reuse import (
     parallel_multiplications,
     valid_reuse_factors,
 )
-from qapflow.rough_cost import RoughCost, rough_cost
+from qapflow.plan.rough_cost import RoughCost, rough_cost
 from qapflow.target import Target
 
 Goal = Literal["latency", "resources"]

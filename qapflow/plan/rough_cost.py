@@ -14,7 +14,7 @@ import numpy as np
 from qapflow.ir.net import Net, Node
 from qapflow.ir.ops import Conv, Dense
 from qapflow.plan import Choice
-from qapflow.reuse import parallel_multiplications
+from qapflow.plan.reuse import parallel_multiplications
 
 _DSP_INPUT_BITS = 10  # constant products of narrower inputs go to LUTs
 _DSP_WEIGHT_BITS = 8  # variable products of narrower weights go to LUTs

@@ -7,8 +7,8 @@ import difflib
 from qapflow.errors import UsageError
 from qapflow.ir.net import Net, Node
 from qapflow.ir.ops import Conv, Dense
-from qapflow.overrides import LayerOverride, Overrides
-from qapflow.reuse import (
+from qapflow.plan.overrides import LayerOverride, Overrides
+from qapflow.plan.reuse import (
     has_weights,
     is_depthwise,
     multiplier_shape,

@@ -1,0 +1,97 @@
+"""What each step reads from outside its folder: the settings part of its key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from qapflow.context import Context, file_digest
+from qapflow.versions import compiler_version, keras_versions, package_version
+
+
+def load_settings(context: Context) -> dict[str, Any]:
+    """Name what `load` reads from outside."""
+    settings = context.settings
+    return {
+        "qapflow": package_version("qapflow"),
+        "model": file_digest(settings.model),
+        "weights": file_digest(settings.weights),
+        "calibration": file_digest(settings.calibration),
+        "input_types": dict(settings.input_types),
+        "float_bits": settings.float_bits,
+        "strip_softmax": settings.strip_softmax,
+    }
+
+
+def plan_settings(context: Context) -> dict[str, Any]:
+    """Name what `plan` reads from outside."""
+    settings = context.settings
+    return {
+        "target": asdict(context.target),
+        "overrides": file_digest(settings.overrides),
+        "backend": settings.backend,
+        "io_type": settings.io_type,
+        "clock_ns": settings.clock_ns,
+        "clock_uncertainty_percent": settings.clock_uncertainty_percent,
+        "strategy": settings.strategy,
+        "reuse_factor": settings.reuse_factor,
+    }
+
+
+def lower_settings(context: Context) -> dict[str, Any]:
+    """Name what `lower` reads from outside."""
+    return {
+        "target": asdict(context.target),
+        "top": context.top,
+        "hls4ml": package_version("hls4ml"),
+        "qapflow": package_version("qapflow"),
+    }
+
+
+def vector_settings(context: Context) -> dict[str, Any]:
+    """Name what `make_vectors` reads from outside."""
+    settings = context.settings
+    return {
+        "inputs": file_digest(settings.inputs),
+        "vectors": settings.vectors,
+        "seed": settings.seed,
+    }
+
+
+def csim_settings(context: Context) -> dict[str, Any]:
+    """Name what `simulate` reads from outside."""
+    return {"csim": context.settings.csim, "compiler": compiler_version()}
+
+
+def keras_settings(context: Context) -> dict[str, Any]:
+    """Name what `compare_keras` reads from outside."""
+    settings = context.settings
+    versions = keras_versions() if settings.keras != "no" else {}
+    return {
+        "keras": settings.keras,
+        "versions": versions,
+        "labels": file_digest(settings.labels),
+        "strip_softmax": settings.strip_softmax,
+    }
+
+
+def synth_settings(context: Context) -> dict[str, Any]:
+    """Name what `synthesise` reads from outside."""
+    from qapflow.synth.tools import TOOLS, find_tool
+
+    settings = context.settings
+    found = [find_tool(tool) for tool in TOOLS] if settings.synth else []
+    tools = [str(tool) for tool in found]
+    return {"stage": settings.synth, "require": settings.require, "tools": tools}
+
+
+def report_settings(context: Context) -> Mapping[str, Any]:
+    """Name what `report` reads from outside."""
+    settings = context.settings
+    return {
+        "qapflow": package_version("qapflow"),
+        "model": settings.model.name,
+        "target": asdict(context.target),
+        "budgets": asdict(settings.budgets),
+    }
