@@ -58,7 +58,12 @@ class Interval:
 
 
 def bound(op: ops.Op, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
-    """Return what `op` can make of inputs in `intervals`, on the grid `infer_edge` gives."""
+    """Return what `op` can make of inputs in `intervals`, on the grid `infer_edge` gives.
+
+    Raises:
+        UsageError: the shapes do not fit the operation.
+    """
+    infer_shape(op, edges)
     return _bound(op, edges, intervals)
 
 
