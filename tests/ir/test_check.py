@@ -114,7 +114,7 @@ def test_inputs_of_the_interpreter_are_checked():
         interpret(good, {})
     with pytest.raises(UsageError, match=r"has shape \(5,\), not \(4,\)"):
         interpret(good, {"x": np.zeros((2, 5), np.int64)})
-    with pytest.raises(UsageError, match="has codes outside s8.4"):
+    with pytest.raises(UsageError, match=r"has codes outside s8\.4"):
         interpret(good, {"x": np.full((2, 4), 200)})
 
 
