@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from qapflow.errors import UsageError
-from qapflow.lower.files import Files, write_file
+from qapflow.lower.files import PARTIAL, Files, write_file
 
 C = TypeVar("C")
 
@@ -80,6 +80,8 @@ class BuildFolder:
                     at=str(self.path),
                     hint="wait for it, or choose another folder with -o",
                 ) from error
+            for leftover in self.path.rglob(f".*{PARTIAL}"):  # of a build that was killed
+                leftover.unlink(missing_ok=True)
             self.state = self._read_state()
             yield
         finally:

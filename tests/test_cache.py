@@ -117,8 +117,12 @@ def test_a_killed_build_is_completed_and_two_builds_do_not_mix(folder):
         Recorder(folder).build()
     os.kill(process.pid, signal.SIGKILL)
     process.join()
+    leftover = folder.path / "out" / ".show.txt.abc.partial"
+    leftover.parent.mkdir(exist_ok=True)
+    leftover.write_text("half")
     after = Recorder(folder)
     after.build()
+    assert not leftover.exists()
     assert after.ran == ["show"]
     assert folder.read("out/show.txt") == b"4red"
 

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+PARTIAL = ".partial"  # suffix of files being written; a killed process may leave one
+
+
 @dataclass(frozen=True)
 class Files:
     """An immutable set of files with relative POSIX paths."""
@@ -43,7 +46,7 @@ def write_file(path: Path, content: bytes) -> None:
     if path.is_file() and path.read_bytes() == content:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
