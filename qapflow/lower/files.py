@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-
 PARTIAL = ".partial"  # suffix of files being written; a killed process may leave one
 
 
