@@ -12,10 +12,12 @@ import numpy as np
 from qapflow.errors import ModelUnsupported, Unsupported, UsageError
 from qapflow.frontend.archive import read_model
 from qapflow.frontend.input_types import InputType, choose_input_type
-from qapflow.frontend.layers.table import HANDLERS, HINTS
-from qapflow.frontend.layers.work import LayerRefused, UnsupportedQuantizer, Work
+from qapflow.frontend.layers.hints import why_unknown
+from qapflow.frontend.layers.table import HANDLERS
+from qapflow.frontend.layers.work import DTYPES, Handler, LayerRefused, UnsupportedQuantizer, Work
 from qapflow.frontend.model import LayerRecord, LayerSpec, Loaded, LoadOptions, ModelSpec
-from qapflow.frontend.readers import Readers
+from qapflow.frontend.placeholder import SIDE, add_placeholder, guess_inputs
+from qapflow.frontend.readers import PASS_ON, Readers
 from qapflow.ir.builder import NetBuilder
 from qapflow.ir.fixed import Codes
 
@@ -44,6 +46,8 @@ class _Loader:
     records: list[LayerRecord] = field(default_factory=list)
     problems: list[Unsupported] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    guessed: set[str] = field(default_factory=set)  # layers whose output is a stand-in
+    inner: set[str] = field(default_factory=set)  # layers with `LayerRecord.inner`
 
     def run(self) -> Loaded:
         self._check_options()
@@ -90,6 +94,9 @@ class _Loader:
             self._refuse(
                 layer, f"its shape [{shown}] is not fixed", "save it with a fixed input shape"
             )
+            fixed = tuple(n if isinstance(n, int) and n > 0 else SIDE for n in shape)
+            self.edges[layer.name] = add_placeholder(self.builder, layer, fixed)
+            self.guessed.add(layer.name)
             return
         chosen = choose_input_type(layer, self.options, self.readers)
         self.notes += chosen.notes
@@ -112,26 +119,25 @@ class _Loader:
         return rng.integers(low, high, (count, *shape), endpoint=True)
 
     def _layer(self, layer: LayerSpec) -> None:
+        """Translate a layer; behind a refused one, on stand-ins of the likely shape."""
+        names = [name for name, _ in layer.inbound]
         handler = HANDLERS.get(layer.class_name)
         if handler is None:
-            known = HINTS.get(layer.class_name, "replace it by layers that docs/layers.md lists")
-            self._refuse(layer, f"layers of class {layer.class_name} are not supported", known)
-            return
-        if any(index for _, index in layer.inbound):
+            self._refuse(layer, *why_unknown(layer))
+        if any(index for _, index in layer.inbound) and not self.guessed & set(names):
             self._refuse(layer, "it uses a second output of a layer that has one")
-            return
-        missing = [name for name, _ in layer.inbound if name not in self.edges]
-        if missing:
-            return  # what it reads was refused; its own problems need real shapes
-        work = Work(
-            layer,
-            self.builder,
-            tuple(self.edges[name] for name, _ in layer.inbound),
-            self.options,
-            self.spec.keras_version,
-            self.readers.all_quantize(layer.name),
-        )
+            handler = None
+        inputs = tuple(self.edges[name] for name in names)
+        if handler is None:
+            self._stand_in(layer, inputs)
+        elif not self.guessed & set(names):
+            self._translate(layer, handler, inputs)
+        else:
+            self._check_only(layer, handler, inputs)
+
+    def _translate(self, layer: LayerSpec, handler: Handler, inputs: tuple[str, ...]) -> None:
         try:
+            work = self._work(layer, inputs)
             edge = handler(work)
         except (LayerRefused, UnsupportedQuantizer) as error:
             self._refuse(layer, error.what, error.hint)
@@ -140,7 +146,49 @@ class _Loader:
         else:
             self.edges[layer.name] = edge
             self.notes += dict.fromkeys(work.notes)
+            moved = layer.class_name in PASS_ON and bool(self.inner & {n for n, _ in layer.inbound})
+            work.inner = work.inner or moved
+            self.inner |= {layer.name} if work.inner else set()
             self.records.append(record(work, edge))
+            return
+        self._stand_in(layer, inputs)
+
+    def _check_only(self, layer: LayerSpec, handler: Handler, inputs: tuple[str, ...]) -> None:
+        """Look for what does not hang on shapes: those of the inputs are guesses."""
+        guesses = [add_placeholder(self.builder, layer, shape) for shape in guess_inputs(layer)]
+        for attempt in (inputs, tuple(guesses)):
+            try:
+                self.edges[layer.name] = handler(self._work(layer, attempt))
+            except (LayerRefused, UnsupportedQuantizer) as error:
+                self._refuse(layer, error.what, error.hint)
+            except UsageError:  # the guess does not fit
+                continue
+            break
+        self._stand_in(layer, inputs)
+
+    def _stand_in(self, layer: LayerSpec, inputs: tuple[str, ...]) -> None:
+        self.guessed.add(layer.name)
+        if layer.name not in self.edges:
+            shape = self.builder.edges[inputs[0]].shape if inputs else guess_inputs(layer)[0]
+            self.edges[layer.name] = add_placeholder(self.builder, layer, shape)
+
+    def _work(self, layer: LayerSpec, inputs: tuple[str, ...]) -> Work:
+        dtype = layer.config.get("dtype")
+        if dtype not in DTYPES:
+            raise LayerRefused(
+                f"it computes in {dtype}", hint="train in float32: remove the dtype policy"
+            )
+        quantizers = self.readers.quantizers(layer.name)
+        known = tuple(quantizer for quantizer in quantizers if quantizer is not None)
+        return Work(
+            layer,
+            self.builder,
+            inputs,
+            self.options,
+            self.spec.keras_version,
+            self.readers.all_quantize(layer.name),
+            known if len(known) == len(quantizers) else (),
+        )
 
     def _refuse(self, layer: LayerSpec, reason: str, hint: str = "") -> None:
         self.problems.append(Unsupported(layer.name, layer.class_name, reason, hint))
@@ -160,4 +208,5 @@ def record(work: Work, edge: str) -> LayerRecord:
         sum(int(np.count_nonzero(values == 0)) for values, _ in work.kernels),
         sum(int(np.count_nonzero(const.codes == 0)) for _, const in work.kernels),
         zeros_mask if masks else None,
+        work.inner,
     )

@@ -75,6 +75,7 @@ class LayerRecord:
     zeros_float: int = 0  # kernel weights that are 0.0 in the file
     zeros_quantized: int = 0  # kernel weights whose quantized value is 0
     zeros_mask: int | None = None  # zeros of the pruning mask, if a wrapper carried one
+    inner: bool = False  # the edge may differ from the layer's floats: only its readers are equal
 
 
 @dataclass(frozen=True)

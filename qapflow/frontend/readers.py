@@ -5,7 +5,17 @@ from __future__ import annotations
 from qapflow.frontend.model import LayerSpec, ModelSpec
 from qapflow.frontend.quantizers import Quantizer, UnsupportedQuantizer, parse_quantizer
 
-PASS_ON = ("Flatten", "Reshape", "Dropout", "Permute", "ZeroPadding1D", "ZeroPadding2D")
+# Layers that only move elements, or put zeros between them.
+PASS_ON = frozenset(
+    {
+        "ActivityRegularization", "AlphaDropout", "Cropping1D", "Cropping2D", "Dropout", "Flatten",
+        "GaussianDropout", "GaussianNoise", "Permute", "RepeatVector", "Reshape",
+        "SpatialDropout1D", "SpatialDropout2D", "UpSampling1D", "UpSampling2D", "ZeroPadding1D",
+        "ZeroPadding2D",
+    }
+)  # fmt: skip
+EXACT = frozenset({"MaxPooling1D", "MaxPooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D"})
+ROUNDING = ("quantized", "binary", "ternary", "stochastic")
 
 
 class Readers:
@@ -21,24 +31,39 @@ class Readers:
 
     def quantizers(self, name: str) -> list[Quantizer | None]:
         """Quantizer of each reader, through layers that only move elements; None if it has none."""
-        if name in self.outputs or not self.readers[name]:
-            return [None]
-        found: list[Quantizer | None] = []
-        for layer in self.readers[name]:
-            if layer.class_name in PASS_ON:
-                found += self.quantizers(layer.name)
-            elif layer.class_name in ("QActivation", "Activation"):
-                found.append(_quantizer(layer))
-            else:
-                found.append(None)
-        return found
+        return self._follow(name, PASS_ON, set())
 
     def all_quantize(self, name: str) -> bool:
-        """Tell whether every reader rounds to a grid of its own."""
-        return all(
-            quantizer is not None and quantizer.kind.startswith(("quantized", "binary", "ternary"))
-            for quantizer in self.quantizers(name)
-        )
+        """Tell whether every reader rounds to a grid of its own, ReLU and maxima between or not."""
+        found = self._follow(name, PASS_ON | EXACT | {"ReLU"}, {"linear", "relu"})
+        return all(quantizer is not None and is_rounding(quantizer) for quantizer in found)
+
+    def _follow(
+        self, name: str, classes: frozenset[str], activations: set[str]
+    ) -> list[Quantizer | None]:
+        found: list[Quantizer | None] = []
+        pending, seen = [name], {name}
+        while pending:
+            name = pending.pop()
+            if name in self.outputs or not self.readers[name]:
+                return [None]
+            for layer in self.readers[name]:
+                quantizer = None
+                through = layer.class_name in classes
+                if layer.class_name in ("QActivation", "Activation"):
+                    quantizer = _quantizer(layer)
+                    through = quantizer is not None and quantizer.kind in activations
+                if not through:
+                    found.append(quantizer)
+                elif layer.name not in seen:
+                    seen.add(layer.name)
+                    pending.append(layer.name)
+        return found
+
+
+def is_rounding(quantizer: Quantizer) -> bool:
+    """Tell whether a quantizer rounds to a grid of its own."""
+    return quantizer.kind.startswith(ROUNDING)
 
 
 def _quantizer(layer: LayerSpec) -> Quantizer | None:

@@ -24,6 +24,7 @@ def exact_frontier(net: Net, records: Sequence[LayerRecord]) -> dict[str, str]:
         record.edge: record.name.split("/")[-1]
         for record in records
         if record.regime == "exact"
+        and not record.inner
         and record.edge not in inputs
         and not ancestors(net, (record.edge,)) & chosen
     }
@@ -51,6 +52,8 @@ def matched(
 ) -> Iterator[tuple[LayerRecord, Value]]:
     """Yield records with the Keras output of the same layer, inner layers by their last name."""
     for record in records:
+        if record.inner:
+            continue
         for name in (record.name, record.name.split("/")[-1]):
             if name in layers and record.edge in net.by_name:
                 yield record, layers[name]

@@ -28,6 +28,13 @@ def round_const(const: Const, bits: int) -> Const:
     return Const.exact(np.ldexp(codes.astype(np.float64), -kind.frac))
 
 
+def round_to(const: Const, frac: int) -> Const:
+    """Round constants to the grid 2**-frac."""
+    kind = Fixed(True, const.type.width + 2 + max(frac - const.type.frac, 0), frac)
+    codes = cast(const.codes, const.type.frac, kind, Rounding.RND_CONV, Overflow.SAT)
+    return Const(codes, Fixed.holding(int(codes.min()), int(codes.max()), frac))
+
+
 def settle_type(builder: NetBuilder, edge: str, bits: int) -> Fixed:
     """Choose the type of a float layer's result."""
     interval, kind = builder.intervals[edge], builder.edges[edge].type
@@ -37,3 +44,12 @@ def settle_type(builder: NetBuilder, edge: str, bits: int) -> Fixed:
     signed = interval.low < 0
     frac = kind.frac - peak.bit_length() + bits - signed
     return Fixed(signed, bits, min(frac, kind.frac))
+
+
+def mean_type(builder: NetBuilder, total: str, count: int, bits: int) -> Fixed:
+    """Choose the type of a sum divided by `count`: `bits` bits, as fine as the range allows."""
+    interval, frac = builder.intervals[total], builder.edges[total].type.frac
+    low, high = interval.hull
+    peak = max(-low, high, 1) // count + 1
+    signed = low < 0
+    return Fixed(signed, bits, frac - peak.bit_length() + bits - signed)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from qapflow.frontend.layers.pool import _divide
+import numpy as np
+
+from qapflow.frontend.layers.mean import divide
 from qapflow.frontend.layers.work import Handler, Work
-from qapflow.ir.ops import Affine, Concat, Const, Merge, Reshape
+from qapflow.ir.ops import Concat, Merge, Reshape
 
 Kind = Literal["add", "sub", "mul", "max", "min"]
 
@@ -17,7 +19,7 @@ def concatenate(work: Work) -> str:
     rank = len(work.shape(work.inputs[0]))
     axis = axis - 1 if axis > 0 else axis + rank
     if not 0 <= axis < rank:
-        raise work.refuse(f"axis={work.config.get('axis')} joins batches")
+        raise work.misfit(f"axis={work.config.get('axis')} does not join {rank} axes")
     if len(work.inputs) == 1:
         return work.inputs[0]
     return work.add(Concat(axis), *work.inputs)
@@ -35,7 +37,7 @@ def merge(kind: Kind) -> Handler:
 def _chain(work: Work, kind: Kind) -> str:
     edges = _same_rank(work)
     if kind == "sub" and len(edges) != 2:
-        raise work.refuse(f"it subtracts {len(edges)} inputs, two are expected")
+        raise work.misfit(f"it subtracts {len(edges)} inputs, two are expected")
     result = edges[0]
     for edge in edges[1:]:
         result = work.add(Merge(kind), result, edge)
@@ -58,8 +60,4 @@ def _same_rank(work: Work) -> list[str]:
 
 def average(work: Work) -> str:
     """Translate Average: the sum divided by the number of inputs."""
-    total = _chain(work, "add")
-    count = len(work.inputs)
-    if count & (count - 1) == 0:
-        return work.add(Affine(Const.exact(1.0 / count)), total, suffix="mean")
-    return _divide(work, total, count)
+    return divide(work, _chain(work, "add"), np.asarray(len(work.inputs)))

@@ -2,53 +2,91 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from qapflow.frontend.layers.work import BIAS_FRAC, Work
+import numpy as np
+from numpy.typing import NDArray
+
+from qapflow.frontend.layers.chosen import round_const, round_to
+from qapflow.frontend.layers.work import Work
 from qapflow.frontend.quantizers import parse_quantizer, quantize_weights
 from qapflow.ir.ops import Affine, Const
 
 FLOAT32_BITS = 24
-F32 = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+FACTOR_BITS = 36  # float32 factors that differ by up to 2**12 are kept exactly
+OFFSET_FRAC = 32  # finest grid on which an offset is kept
+F32 = NDArray[np.float32]
+
+# What QBatchNormalization uses where nothing is said.
+QUANTIZERS = {
+    "gamma_quantizer": "quantized_relu_po2(6, 2048)",
+    "beta_quantizer": "quantized_po2(5)",
+    "mean_quantizer": "quantized_po2(5)",
+    "variance_quantizer": "quantized_relu_po2(6, quadratic_approximation=True)",
+}
 
 
 def batch_norm(work: Work) -> str:
     """Translate BatchNormalization and QBatchNormalization at inference.
 
     y = (x - mean) * gamma / sqrt(variance + epsilon) + beta (Ioffe and Szegedy, arXiv 1502.03167).
-    The factor is a float32; products with it are exact in the network. The offset is rounded to
-    the grid of the product, or 2**-32.
+    Where a quantizer follows, the float32 factor multiplies exactly and the offset is rounded to
+    2**-32 or the grid of the product; else both are rounded by the rule for float weights.
     """
-    _check_axis(work)
-    single = np.float32
+    last_axis(work)
+    if work.config.get("inverse_quantizer") is not None:
+        raise work.refuse("inverse_quantizer is not supported", "leave it unset")
     mean = _statistic(work, "moving_mean", "mean_quantizer", "mean")
     variance = _statistic(work, "moving_variance", "variance_quantizer", "variance")
-    scale = single(1) / np.sqrt(variance + single(work.config.get("epsilon", 1e-3)))
+    scale = inverse_deviation(variance, work.config.get("epsilon", 1e-3))
     if work.config.get("scale", True):
         scale = scale * _statistic(work, "gamma", "gamma_quantizer", "gamma")
     offset = -mean.astype(np.float64) * scale.astype(np.float64)
     if work.config.get("center", True):
         offset = offset + _statistic(work, "beta", "beta_quantizer", "beta").astype(np.float64)
-    factor = Const.exact(scale)
-    edge = work.builder.edges[work.input]
-    grid = max(edge.type.frac + factor.type.frac, 0)
-    kept = min(grid, max(BIAS_FRAC, edge.type.frac))
-    shift = Const.exact(np.ldexp(np.rint(np.ldexp(offset, kept)), -kept))
+    return work.finish(scale_and_shift(work, scale, offset, "batch normalization"))
+
+
+def rescale(work: Work) -> str:
+    """Translate Rescaling: x * scale + offset."""
+    scale = np.asarray(work.config.get("scale", 1.0), np.float32)
+    offset = np.asarray(work.config.get("offset", 0.0), np.float32)
+    rank = len(work.shape())
+    if scale.ndim > rank or offset.ndim > rank:
+        raise work.misfit(f"scales of shape {scale.shape} do not fit {work.shape()}")
+    return work.finish(scale_and_shift(work, scale, offset.astype(np.float64), "rescaling"))
+
+
+def scale_and_shift(work: Work, scale: F32, offset: NDArray[np.float64], what: str) -> str:
+    """Add x * scale + offset, with constants as the rule of `batch_norm` says."""
+    if not (np.isfinite(scale).all() and np.isfinite(offset).all()):
+        raise work.refuse(
+            f"{what} has a factor or offset that is NaN or infinite", "train it again"
+        )
+    factor, shift = Const.exact(scale), Const.exact(offset)
+    edge = work.builder.edges[work.input].type
+    grid = max(edge.frac + factor.type.frac, edge.frac)
+    exact = shift.type.frac <= grid and _powers_of_two(factor) and factor.type.width <= FACTOR_BITS
+    if not exact:
+        follows = work.quantizes_next
+        factor = round_const(factor, FACTOR_BITS if follows else work.options.float_bits)
+        finest = max(edge.frac, OFFSET_FRAC if follows else edge.frac + factor.type.frac)
+        shift = round_to(shift, min(shift.type.frac, finest))
     made = work.add(Affine(factor, shift))
-    _judge(work, made, factor, offset, shift)
-    return work.finish(made)
+    if not exact or work.builder.edges[made].type.width > FLOAT32_BITS:
+        work.reasons.append(f"{what} scales by floats")
+    return made
 
 
-def _judge(work: Work, edge: str, factor: Const, offset: F32, shift: Const) -> None:
-    """Call the layer exact only if float32 holds every step of it."""
-    exact = np.array_equal(np.ldexp(shift.codes.astype(float), -shift.type.frac), offset)
-    narrow = work.builder.edges[edge].type.width <= FLOAT32_BITS
-    powers = all(int(c) & (int(c) - 1) == 0 for c in np.abs(factor.codes).ravel().tolist())
-    if not (exact and narrow and powers):
-        work.reasons.append("batch normalization scales by floats")
+def inverse_deviation(variance: NDArray[np.floating[Any]], epsilon: Any) -> F32:
+    """1 / sqrt(variance + epsilon), the float32 nearest to it."""
+    shifted = variance.astype(np.float32) + np.float32(epsilon)
+    with np.errstate(all="ignore"):
+        return np.asarray(1 / np.sqrt(shifted.astype(np.float64)), np.float32)
 
 
-def _check_axis(work: Work) -> None:
+def last_axis(work: Work) -> None:
+    """Refuse to normalize another axis than the last."""
     axis = work.config.get("axis", -1)
     axis = axis[0] if isinstance(axis, list | tuple) and len(axis) == 1 else axis
     rank = len(work.shape())
@@ -58,9 +96,14 @@ def _check_axis(work: Work) -> None:
         )
 
 
+def _powers_of_two(const: Const) -> bool:
+    return all(int(c) & (int(c) - 1) == 0 for c in np.abs(const.codes).ravel().tolist())
+
+
 def _statistic(work: Work, name: str, key: str, role: str) -> F32:
     values = work.array(name).astype(np.float32)
-    quantizer = parse_quantizer(work.config.get(key))
+    default = QUANTIZERS.get(key) if work.spec.class_name.startswith("Q") else None
+    quantizer = parse_quantizer(work.config.get(key, default))
     if quantizer is None:
         return values
     made = quantize_weights(quantizer, values, role)

@@ -26,7 +26,7 @@ def reshape(work: Work) -> str:
     known = prod(n for n in target if n != -1)
     total = prod(work.shape())
     if target.count(-1) > 1 or (-1 in target and total % known):
-        raise work.refuse(f"target_shape={target} does not fit {work.shape()}")
+        raise work.misfit(f"target_shape={target} does not fit {work.shape()}")
     return work.add(Reshape(tuple(total // known if n == -1 else n for n in target)))
 
 
@@ -63,7 +63,7 @@ def _amounts(work: Work, key: str, sign: int) -> tuple[tuple[int, int], ...]:
     else:
         sides = [pair(side, 2) for side in value]
     if len(sides) != rank:
-        raise work.refuse(f"{key}={value!r} does not fit {work.shape()}")
+        raise work.misfit(f"{key}={value!r} does not fit {work.shape()}")
     return (*((sign * side[0], sign * side[1]) for side in sides), (0, 0))
 
 

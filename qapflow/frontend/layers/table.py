@@ -1,10 +1,10 @@
-"""Which handler translates which class, and what to say of classes without one."""
+"""Which handler translates which class."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from qapflow.frontend.layers import activation, linear, merge, norm, pool, shape
+from qapflow.frontend.layers import activation, folded, linear, merge, norm, pool, shape
 from qapflow.frontend.layers.work import Handler
 
 HANDLERS: Mapping[str, Handler] = {
@@ -21,17 +21,19 @@ HANDLERS: Mapping[str, Handler] = {
     "SeparableConv2D": linear.separable_conv,
     "QSeparableConv1D": linear.separable_conv,
     "QSeparableConv2D": linear.separable_conv,
-    "QConv2DBatchnorm": linear.conv_batchnorm,
-    "QDepthwiseConv2DBatchnorm": linear.depthwise_conv_batchnorm,
+    "QConv2DBatchnorm": folded.conv_batchnorm,
+    "QDepthwiseConv2DBatchnorm": folded.depthwise_conv_batchnorm,
     "BatchNormalization": norm.batch_norm,
     "BatchNormalizationV1": norm.batch_norm,
     "QBatchNormalization": norm.batch_norm,
+    "SyncBatchNormalization": norm.batch_norm,
+    "Rescaling": norm.rescale,
     "Activation": activation.activation,
     "QActivation": activation.activation,
-    "ReLU": activation.relu,
-    "LeakyReLU": activation.leaky_relu,
-    "ELU": activation.elu,
-    "ThresholdedReLU": activation.thresholded_relu,
+    "ReLU": activation.from_layer,
+    "LeakyReLU": activation.from_layer,
+    "ELU": activation.from_layer,
+    "ThresholdedReLU": activation.from_layer,
     "PReLU": activation.prelu,
     "Softmax": activation.softmax,
     "MaxPooling1D": pool.max_pool,
@@ -68,19 +70,4 @@ HANDLERS: Mapping[str, Handler] = {
     "GaussianNoise": shape.keep,
     "AlphaDropout": shape.keep,
     "ActivityRegularization": shape.keep,
-}
-
-# Classes that pass their input on to whoever quantizes it next.
-TRANSPARENT = ("Flatten", "Reshape", "Dropout", "Permute", "Activation:linear")
-
-HINTS: Mapping[str, str] = {
-    "Lambda": "replace the Lambda by Keras layers: its code is never run, so it cannot be built",
-    "TFOpLambda": "replace the TensorFlow operation by a Keras layer (Add, Multiply, Reshape ...)",
-    "SlicingOpLambda": "replace slicing by Cropping, or split the model's inputs",
-    "LSTM": "recurrent layers are not built yet",
-    "GRU": "recurrent layers are not built yet",
-    "SimpleRNN": "recurrent layers are not built yet",
-    "PruneLowMagnitude": "strip the wrapper with tfmot.sparsity.keras.strip_pruning",
-    "QuantizeWrapperV2": "models of tfmot's quantize_model are not built: quantize with QKeras",
-    "Masking": "masking depends on the data: give sequences of fixed length",
 }

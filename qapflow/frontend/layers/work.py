@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qapflow.errors import QapflowError
+from qapflow.errors import QapflowError, UsageError
 from qapflow.frontend.layers.chosen import round_const, settle_type
 from qapflow.frontend.model import LayerSpec, LoadOptions
 from qapflow.frontend.quantizers import (
@@ -20,11 +20,13 @@ from qapflow.frontend.quantizers import (
     parse_quantizer,
     quantize_weights,
 )
+from qapflow.frontend.readers import is_rounding
 from qapflow.ir.builder import NetBuilder
 from qapflow.ir.fixed import Overflow, Rounding
 from qapflow.ir.ops import Const, Op, Quantize
 
-BIAS_FRAC = 32  # finest grid on which a float bias or offset is kept
+QKERAS_ONLY = ("hard_sigmoid",)  # names that Keras and QKeras give to different functions
+DTYPES = (None, "float32")
 
 Shape = tuple[int, ...]
 
@@ -40,8 +42,10 @@ class Work:
     """One layer in translation.
 
     `reasons` collects why the layer is not exact; empty means regime "exact". `quantizes_next`
-    tells whether every reader of the layer's output is a quantizer, so that the exact result may
-    flow on unrounded.
+    tells whether every reader of the layer's output rounds to a grid of its own, so that the exact
+    result may flow on unrounded; `next_quantizers` are those readers if they follow directly.
+    `inner` is set when the edge itself differs from the layer's floats by less than any of them
+    can tell.
     """
 
     spec: LayerSpec
@@ -50,6 +54,8 @@ class Work:
     options: LoadOptions
     keras_version: str
     quantizes_next: bool
+    next_quantizers: tuple[Quantizer, ...] = ()
+    inner: bool = False
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     kernels: list[tuple[NDArray[Any], Const]] = field(default_factory=list)
@@ -72,12 +78,17 @@ class Work:
 
     def add(self, op: Op, *inputs: str, suffix: str = "") -> str:
         """Add an operation named after the layer."""
-        name = self.spec.name + (f"_{suffix}" if suffix else "")
-        return self.builder.add(name, op, *(inputs or (self.input,)), origin=self.spec.name)
+        return self.builder.add(
+            self._named(suffix), op, *(inputs or (self.input,)), origin=self.spec.name
+        )
 
     def refuse(self, reason: str, hint: str = "") -> LayerRefused:
         """Return the error that refuses this layer."""
         return LayerRefused(reason, hint=hint)
+
+    def misfit(self, reason: str) -> UsageError:
+        """Return the error for a layer that does not fit the shape of its input."""
+        return UsageError(reason)
 
     def setting(self, name: str, default: Any, *allowed: Any) -> Any:
         """Read a setting that must be one of `allowed`."""
@@ -110,7 +121,7 @@ class Work:
         self, values: NDArray[np.floating[Any]], quantizer_key: str, role: str = "kernel"
     ) -> Const:
         """Quantize computed weights as the layer says."""
-        made = quantize_weights(self._quantizer(quantizer_key), values, role)
+        made = quantize_weights(self.quantizer(quantizer_key), values, role)
         const = made.const
         if not made.exact:
             self.reasons.append(made.reason)
@@ -118,26 +129,12 @@ class Work:
         self.kernels.append((values, const))
         return const
 
-    def bias(self, quantizer_key: str = "bias_quantizer", name: str = "bias") -> Const | None:
-        """Bias, None without one."""
-        if not self.config.get("use_bias", True):
-            return None
-        return self.fold_bias(self.array(name), quantizer_key)
+    def float_const(self, const: Const) -> Const:
+        """Round float constants by the rule for weights."""
+        return round_const(const, self.options.float_bits)
 
-    def fold_bias(
-        self, values: NDArray[np.floating[Any]], quantizer_key: str = "bias_quantizer"
-    ) -> Const:
-        """Quantize a bias; a float bias keeps every bit down to 2**-32."""
-        made = quantize_weights(self._quantizer(quantizer_key), values, "bias")
-        if made.const.type.frac <= BIAS_FRAC:
-            if not made.exact and made.const.type.width > 24:
-                self.reasons.append(f"bias: {made.reason}")
-            return made.const
-        if not made.exact:
-            self.reasons.append(f"bias: {made.reason}")
-        return Const.exact(np.ldexp(np.rint(np.ldexp(values.astype(float), BIAS_FRAC)), -BIAS_FRAC))
-
-    def _quantizer(self, key: str) -> Quantizer | None:
+    def quantizer(self, key: str) -> Quantizer | None:
+        """Return the quantizer that a setting names."""
         return self._parse(self.config.get(key))
 
     def _parse(self, spec: Any) -> Quantizer | None:
@@ -146,20 +143,39 @@ class Work:
             self.notes.append(f"{self.spec.name}: {quantizer.note}")
         return quantizer
 
+    def own_quantizer(self) -> Quantizer | None:
+        """Return the layer's own activation, None without one."""
+        spec = self.config.get("activation")
+        if activation_layer(spec) is not None:
+            return None
+        quantizer = parse_quantizer(spec)
+        return None if quantizer is None or quantizer.kind == "linear" else quantizer
+
+    def deciders(self) -> tuple[Quantizer, ...]:
+        """Return the quantizers that alone read the sum of the layer; empty if others do."""
+        if activation_layer(self.config.get("activation")) is not None:
+            return ()
+        own = self.own_quantizer()
+        return self.next_quantizers if own is None else (own,)
+
     def finish(self, edge: str) -> str:
         """Apply the layer's own activation, then settle what is left in floats."""
         return self.activate(self.settle(edge), self.config.get("activation"))
 
     def activate(self, edge: str, activation: Any, suffix: str = "act") -> str:
         """Add an activation given as Keras writes it: name, string, dictionary or None."""
+        if (layer := activation_layer(activation)) is not None:
+            return self.keras_activate(edge, *layer, suffix=suffix)
         quantizer = self._parse(activation)
         if quantizer is None or quantizer.kind == "linear":
             return edge
+        if quantizer.kind in QKERAS_ONLY and not self.spec.class_name.startswith("Q"):
+            return self.keras_activate(edge, quantizer.kind, {}, suffix=suffix)
         made = add_activation(
             self.builder,
             quantizer,
             edge,
-            f"{self.spec.name}_{suffix}" if suffix else self.spec.name,
+            self._named(suffix),
             self.spec.name,
             float_bits=self.options.float_bits,
         )
@@ -167,14 +183,19 @@ class Work:
             self.reasons.append(made.reason)
         return made.edge
 
-    def keras_activate(self, edge: str, name: str, params: Mapping[str, Any]) -> str:
+    def _named(self, suffix: str) -> str:
+        return f"{self.spec.name}_{suffix}" if suffix else self.spec.name
+
+    def keras_activate(
+        self, edge: str, name: str, params: Mapping[str, Any], suffix: str = ""
+    ) -> str:
         """Add a Keras activation function with parameters."""
         made = add_keras_activation(
             self.builder,
             name,
             params,
             edge,
-            self.spec.name,
+            self._named(suffix),
             self.spec.name,
             float_bits=self.options.float_bits,
             keras_version=self.keras_version or "2",
@@ -185,8 +206,10 @@ class Work:
 
     def settle(self, edge: str) -> str:
         """Round the result of a float layer to the chosen width, unless a quantizer follows."""
-        quantized = parse_quantizer(self.config.get("activation"))
-        follows = self.quantizes_next if quantized is None else quantized.kind.startswith("quant")
+        own = self.own_quantizer()
+        follows = self.quantizes_next
+        if own is not None and own.kind != "relu":
+            follows = is_rounding(own)
         width = self.builder.edges[edge].type.width
         if not self.reasons or follows or width <= self.options.float_bits:
             return edge
@@ -198,6 +221,41 @@ class Work:
 Handler = Callable[[Work], str]
 
 
+def activation_layer(spec: Any) -> tuple[str, dict[str, Any]] | None:
+    """Return name and parameters of an activation given as a Keras layer, such as LeakyReLU."""
+    if not isinstance(spec, Mapping) or not isinstance(spec.get("config"), Mapping):
+        return None
+    config = spec["config"]
+    if spec.get("class_name") == "ReLU":
+        return "relu", {
+            "max_value": config.get("max_value"),
+            "negative_slope": number(config.get("negative_slope"), 0.0),
+            "threshold": number(config.get("threshold"), 0.0),
+        }
+    if spec.get("class_name") == "LeakyReLU":
+        slope = config.get("negative_slope", config.get("alpha"))
+        return "relu", {"negative_slope": number(slope, 0.3)}
+    if spec.get("class_name") == "ELU":
+        return "elu", {"alpha": number(config.get("alpha"), 1.0)}
+    if spec.get("class_name") == "ThresholdedReLU":
+        return "relu", {"threshold": number(config.get("theta"), 1.0)}
+    return None
+
+
+def number(value: Any, default: float) -> float:
+    """Read a number that Keras may have written as an array."""
+    if isinstance(value, Mapping):
+        value = value.get("value", value.get("config"))
+        if isinstance(value, Mapping):
+            value = value.get("value")
+    if value is None:
+        return default
+    try:
+        return float(np.asarray(value, np.float64).reshape(()))
+    except (TypeError, ValueError) as error:
+        raise LayerRefused(f"{value!r} is no number") from error
+
+
 def pair(value: Any, rank: int) -> tuple[int, ...]:
     """Spell a setting that Keras takes as a number or a list out for every axis."""
     if isinstance(value, int):
@@ -207,4 +265,11 @@ def pair(value: Any, rank: int) -> tuple[int, ...]:
     raise LayerRefused(f"{value!r} is no setting for {rank} axes")
 
 
-__all__ = ["Handler", "LayerRefused", "UnsupportedQuantizer", "Work", "pair"]
+__all__ = [
+    "DTYPES",
+    "Handler",
+    "LayerRefused",
+    "UnsupportedQuantizer",
+    "Work",
+    "pair",
+]

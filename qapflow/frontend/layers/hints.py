@@ -1,0 +1,70 @@
+"""What to say of classes that no handler translates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qapflow.frontend.layers.table import HANDLERS
+from qapflow.frontend.model import LayerSpec
+
+RECURRENT = "recurrent layers are not built yet: use Conv1D or Dense over a fixed window"
+OPERATION = "replace the TensorFlow operation by a Keras layer (Add, Multiply, Reshape ...)"
+ATTENTION = "attention is not built: use Dense, pooling and Multiply layers"
+
+HINTS: Mapping[str, str] = {
+    "Lambda": "replace the Lambda by Keras layers: its code is never run, so it cannot be built",
+    "TFOpLambda": OPERATION,
+    "TensorFlowOpLayer": OPERATION,
+    "SlicingOpLambda": "replace slicing by Cropping, or split the model's inputs",
+    "InstanceProperty": OPERATION,
+    "InstanceMethod": OPERATION,
+    "ClassMethod": OPERATION,
+    "LSTM": RECURRENT,
+    "GRU": RECURRENT,
+    "SimpleRNN": RECURRENT,
+    "RNN": RECURRENT,
+    "Bidirectional": RECURRENT,
+    "QLSTM": RECURRENT,
+    "QGRU": RECURRENT,
+    "QSimpleRNN": RECURRENT,
+    "QBidirectional": RECURRENT,
+    "ConvLSTM1D": RECURRENT,
+    "ConvLSTM2D": RECURRENT,
+    "TimeDistributed": "Dense works on the last axis by itself: leave TimeDistributed out",
+    "PruneLowMagnitude": "strip the wrapper with tfmot.sparsity.keras.strip_pruning",
+    "QuantizeWrapperV2": "models of tfmot's quantize_model are not built: quantize with QKeras",
+    "QuantizeLayer": "models of tfmot's quantize_model are not built: quantize with QKeras",
+    "ClusterWeights": "strip the wrapper with tfmot.clustering.keras.strip_clustering",
+    "Masking": "masking depends on the data: give sequences of fixed length",
+    "Embedding": "look the vectors up before the model and make them its input",
+    "LayerNormalization": "its divisor depends on the data: use BatchNormalization",
+    "GroupNormalization": "its divisor depends on the data: use BatchNormalization",
+    "UnitNormalization": "its divisor depends on the data: use BatchNormalization",
+    "MultiHeadAttention": ATTENTION,
+    "Attention": ATTENTION,
+    "AdditiveAttention": ATTENTION,
+    "Dot": "use Multiply and a Dense layer with weights of one",
+    "Conv1DTranspose": "use UpSampling1D and Conv1D",
+    "Conv2DTranspose": "use UpSampling2D and Conv2D",
+    "QConv2DTranspose": "use UpSampling2D and QConv2D",
+    "Conv3D": "merge two of the axes with Reshape and use Conv2D",
+    "QAdaptiveActivation": "replace it by a QActivation with the integer bits it has found",
+    "Normalization": "normalise before the model, or use BatchNormalization",
+}
+OTHERWISE = "replace it by layers that docs/layers.md lists"
+
+
+def why_unknown(layer: LayerSpec) -> tuple[str, str]:
+    """Return reason and way out for a layer of a class without handler."""
+    name = layer.class_name
+    plain, called, _ = name.partition("(")
+    if called and plain in HANDLERS:
+        hint = "call it with its input only, and save the model again"
+        return f"it is called with settings that change what it computes: {name}", hint
+    package, custom, own = name.rpartition(">")
+    if custom and (own in HANDLERS or own in HINTS):
+        return (
+            f"{own} of the package {package!r} is not the layer of that name in Keras or QKeras",
+            OTHERWISE,
+        )
+    return f"layers of class {name} are not supported", HINTS.get(plain, OTHERWISE)
