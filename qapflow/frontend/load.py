@@ -116,7 +116,13 @@ class _Loader:
         count = max(2, min(CALIBRATION_SAMPLES, CALIBRATION_VALUES // int(np.prod(shape))))
         rng = np.random.default_rng(0)
         low, high = max(chosen.type.lo, -(2**62)), min(chosen.type.hi, 2**62)
-        return rng.integers(low, high, (count, *shape), endpoint=True)
+        samples = rng.integers(low, high, (count, *shape), endpoint=True)
+        # No saturation where everything is at an end, as verification will have it.
+        even = np.arange(int(np.prod(shape))).reshape(shape) % 2 == 0
+        corners = (low, high, np.where(even, low, high), np.where(even, high, low))
+        for row, corner in enumerate(corners[: count // 2]):
+            samples[row] = corner
+        return samples
 
     def _layer(self, layer: LayerSpec) -> None:
         """Translate a layer; behind a refused one, on stand-ins of the likely shape."""
@@ -188,6 +194,7 @@ class _Loader:
             self.spec.keras_version,
             self.readers.all_quantize(layer.name),
             known if len(known) == len(quantizers) else (),
+            guessed=bool(self.guessed & {name for name, _ in layer.inbound}),
         )
 
     def _refuse(self, layer: LayerSpec, reason: str, hint: str = "") -> None:

@@ -26,5 +26,5 @@ def softmax(work: Work) -> str:
     """Translate Softmax over the last axis."""
     axis = work.config.get("axis", -1)
     if axis not in (-1, len(work.shape())):
-        raise work.refuse(f"softmax over axis {axis}", "take softmax over the last axis")
+        raise work.misfit(f"softmax over axis {axis}", "take softmax over the last axis")
     return work.keras_activate(work.input, "softmax", {})

@@ -91,7 +91,7 @@ def last_axis(work: Work) -> None:
     axis = axis[0] if isinstance(axis, list | tuple) and len(axis) == 1 else axis
     rank = len(work.shape())
     if axis not in (-1, rank):
-        raise work.refuse(
+        raise work.misfit(
             f"batch normalization over axis {axis} of {rank + 1}", "normalise the last axis"
         )
 

@@ -56,6 +56,7 @@ class Work:
     quantizes_next: bool
     next_quantizers: tuple[Quantizer, ...] = ()
     inner: bool = False
+    guessed: bool = False
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     kernels: list[tuple[NDArray[Any], Const]] = field(default_factory=list)
@@ -86,9 +87,12 @@ class Work:
         """Return the error that refuses this layer."""
         return LayerRefused(reason, hint=hint)
 
-    def misfit(self, reason: str) -> UsageError:
-        """Return the error for a layer that does not fit the shape of its input."""
-        return UsageError(reason)
+    def misfit(self, reason: str, hint: str = "check the model") -> QapflowError:
+        """Return the error for a layer that does not fit the shape of its input.
+
+        Behind a refused layer the shape is a guess, and the misfit proves nothing.
+        """
+        return UsageError(reason) if self.guessed else LayerRefused(reason, hint=hint)
 
     def setting(self, name: str, default: Any, *allowed: Any) -> Any:
         """Read a setting that must be one of `allowed`."""
