@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,12 @@ from qapflow.frontend.layers.table import HANDLERS
 from qapflow.frontend.layers.work import DTYPES, Handler, LayerRefused, UnsupportedQuantizer, Work
 from qapflow.frontend.model import LayerRecord, LayerSpec, Loaded, LoadOptions, ModelSpec
 from qapflow.frontend.placeholder import SIDE, add_placeholder, guess_inputs
+from qapflow.frontend.quantizers import parse_quantizer
 from qapflow.frontend.readers import PASS_ON, Readers
 from qapflow.ir.builder import NetBuilder
-from qapflow.ir.fixed import Codes
+from qapflow.ir.fixed import INT64_BITS, Codes
+from qapflow.ir.net import Net
+from qapflow.ir.ops import Reshape
 
 CALIBRATION_SAMPLES = 512
 CALIBRATION_VALUES = 1 << 18
@@ -48,20 +51,47 @@ class _Loader:
     notes: list[str] = field(default_factory=list)
     guessed: set[str] = field(default_factory=set)  # layers whose output is a stand-in
     inner: set[str] = field(default_factory=set)  # layers with `LayerRecord.inner`
+    left_out: set[str] = field(default_factory=set)  # final softmax layers
+    logits: set[str] = field(default_factory=set)  # layers whose own softmax is left out
 
     def run(self) -> Loaded:
         self._check_options()
         self.readers = Readers(self.spec)
+        outputs = [self._strip_softmax(ref) for ref in self.spec.outputs]
         for layer in self.spec.layers:
             if layer.class_name == "InputLayer":
                 self._input(layer)
-            else:
+            elif layer.name not in self.left_out:
                 self._layer(layer)
         if self.problems:
             raise ModelUnsupported(self.problems, self.spec.name)
-        outputs = tuple(self.edges[name] for name, _ in self._outputs())
-        net = self.builder.finish(outputs)
+        net = self.builder.finish(self._output_edges([name for name, _ in outputs]))
+        self._note_choices(net)
         return Loaded(net, tuple(self.records), self.spec, (*self.spec.notes, *self.notes))
+
+    def _output_edges(self, layers: list[str]) -> tuple[str, ...]:
+        """Return one edge an output; inputs and edges that are given out twice are copied."""
+        taken = {record.edge for record in self.records if record.class_name == "InputLayer"}
+        edges = []
+        for layer in layers:
+            edge = self.edges[layer]
+            if edge in taken:
+                shape = self.builder.edges[edge].shape
+                edge = self.builder.add(f"{layer}_copy", Reshape(shape), edge, origin=layer)
+            taken.add(edge)
+            edges.append(edge)
+        return tuple(edges)
+
+    def _note_choices(self, net: Net) -> None:
+        chosen = [record for record in self.records if record.regime == "chosen"]
+        if chosen and not self.options.calibration:
+            self.notes.append(
+                "types of float layers are chosen on uniform random inputs: give typical samples "
+                "(--calibration) for finer ones"
+            )
+        wide = [node.name for node in net.nodes if node.out.type.width > INT64_BITS]
+        if wide:
+            self.notes.append(f"edges of more than {INT64_BITS} bits: {', '.join(wide)}")
 
     def _check_options(self) -> None:
         known = {"", *self.spec.inputs}
@@ -72,18 +102,19 @@ class _Loader:
                     hint=f"its inputs are {', '.join(self.spec.inputs)}",
                 )
 
-    def _outputs(self) -> tuple[tuple[str, int], ...]:
-        if not self.options.strip_softmax:
-            return self.spec.outputs
-        return tuple(self._before_softmax(ref) for ref in self.spec.outputs)
-
-    def _before_softmax(self, ref: tuple[str, int]) -> tuple[str, int]:
+    def _strip_softmax(self, ref: tuple[str, int]) -> tuple[str, int]:
+        """Return the output before a final softmax, if asked for."""
         layer = self.spec.layer(ref[0])
-        if layer.class_name == "Softmax" or (
-            layer.class_name == "Activation" and layer.config.get("activation") == "softmax"
-        ):
-            self.notes.append(f"softmax {layer.name!r} left out as asked: the outputs are logits")
+        if not self.options.strip_softmax or not _is_softmax(layer):
+            return ref
+        self.notes.append(f"softmax {layer.name!r} left out as asked: the outputs are logits")
+        if layer.class_name in ("Softmax", "Activation", "QActivation"):
+            if not self.readers.readers[layer.name]:
+                self.left_out.add(layer.name)
             return layer.inbound[0]
+        if self.readers.readers[layer.name]:
+            self._refuse(layer, "its softmax cannot be left out: other layers read it")
+        self.logits.add(layer.name)
         return ref
 
     def _input(self, layer: LayerSpec) -> None:
@@ -145,6 +176,8 @@ class _Loader:
         try:
             work = self._work(layer, inputs)
             edge = handler(work)
+            if layer.name in self.logits:
+                work.reasons.append("its softmax is left out as asked")
         except (LayerRefused, UnsupportedQuantizer) as error:
             self._refuse(layer, error.what, error.hint)
         except UsageError as error:  # a shape that does not fit
@@ -184,6 +217,8 @@ class _Loader:
             raise LayerRefused(
                 f"it computes in {dtype}", hint="train in float32: remove the dtype policy"
             )
+        if layer.name in self.logits:
+            layer = replace(layer, config={**layer.config, "activation": "linear"})
         quantizers = self.readers.quantizers(layer.name)
         known = tuple(quantizer for quantizer in quantizers if quantizer is not None)
         return Work(
@@ -199,6 +234,16 @@ class _Loader:
 
     def _refuse(self, layer: LayerSpec, reason: str, hint: str = "") -> None:
         self.problems.append(Unsupported(layer.name, layer.class_name, reason, hint))
+
+
+def _is_softmax(layer: LayerSpec) -> bool:
+    if layer.class_name == "Softmax":
+        return True
+    try:
+        quantizer = parse_quantizer(layer.config.get("activation"))
+    except UnsupportedQuantizer:
+        return False  # its handler reports it
+    return quantizer is not None and quantizer.kind == "softmax"
 
 
 def record(work: Work, edge: str) -> LayerRecord:
