@@ -19,14 +19,17 @@ def measure_accuracy(
 ) -> Accuracy:
     """Return how far two lists of outputs [n, *shape] are apart; the first output is classified.
 
-    A class is the largest of several outputs, or the sign of a single one. `labels` are class
+    A class is the largest of several outputs; a single one is cut at 0, a probability at 0.5. `labels` are class
     numbers [n] or one-hot [n, classes]; negative ones are unknown and do not count.
 
     Raises:
         UsageError: there are not as many labels as classified samples.
     """
     errors = [np.abs(a - b) for a, b in zip(net_values, keras_values, strict=True)]
-    ours, theirs = (_classes(values[0]) for values in (net_values, keras_values))
+    first = keras_values[0]
+    probability = first.size > 0 and first.min() >= 0 and first.max() <= 1
+    limit = 0.5 if probability else 0.0
+    ours, theirs = (_classes(values[0], limit) for values in (net_values, keras_values))
     truth = np.full(ours.shape, -1) if labels is None else _labels(labels)
     if truth.shape != ours.shape:
         raise UsageError(f"labels of shape {truth.shape} do not fit classes of shape {ours.shape}")
@@ -40,11 +43,11 @@ def measure_accuracy(
     )
 
 
-def _classes(values: Array) -> Array:
+def _classes(values: Array, limit: float) -> Array:
     if values.shape[-1] > 1 and values.ndim > 1:
         return np.asarray(np.argmax(values, axis=-1))
     flat = values.reshape(len(values), -1)
-    return np.asarray(flat[:, 0] > 0, np.int64)
+    return np.asarray(flat[:, 0] > limit, np.int64)
 
 
 def _labels(labels: Array) -> Array:

@@ -23,3 +23,10 @@ def test_accuracy_counts_labels_of_both_kinds():
         UsageError, match=r"labels of shape \(2,\) do not fit classes of shape \(4,"
     ):
         measure_accuracy(net, keras, np.array([1, 0]))
+
+
+def test_a_single_probability_is_cut_at_one_half():
+    keras = np.array([[0.2], [0.7], [0.0], [1.0]])
+    made = measure_accuracy([keras + 0.001], [keras], np.array([0, 1, 0, 1]))
+    assert made.argmax_agreement == 1.0
+    assert made.accuracy_keras == 1.0
