@@ -20,7 +20,8 @@ def measure_accuracy(
     """Return how far two lists of outputs [n, *shape] are apart; the first output is classified.
 
     A class is the largest of several outputs; a single one is cut at 0, a probability at 0.5.
-    `labels` are class numbers [n] or one-hot [n, classes]; negative ones are unknown and do not count.
+    `labels` are class numbers [n] or one-hot [n, classes]; negative ones are unknown and do not
+    count.
 
     Raises:
         UsageError: there are not as many labels as classified samples.

@@ -123,7 +123,7 @@ def test_dense_settings(kq):
         ),
         "float bias, own": q.QDense(7, kernel_quantizer=W, activation=RELU)(x),
         "float bias, two readers": L.Add()(
-            (lambda d: [act(RELU)(d), act(BITS)(d)])(q.QDense(7, kernel_quantizer=W)(x))
+            (lambda d: [act(RELU)(d), act(BITS)(d)])(q.QDense(7, kernel_quantizer=W)(x))  # noqa: PLC3002
         ),
         "float bias, flatten": act(RELU)(L.Flatten()(L.Reshape((5, 2))(L.Dropout(0.2)(q.QDense(
             10, kernel_quantizer=W)(x))))),
@@ -166,7 +166,9 @@ def test_image_settings(kq):
     cases = {}
     for padding in ("valid", "same"):
         for k, s in ((1, 1), (2, 1), (3, 2), ((2, 3), (3, 2)), (4, 3)):
-            cases[f"conv {padding} {k} {s}"] = q.QConv2D(3, k, strides=s, padding=padding, **both)(x)
+            cases[f"conv {padding} {k} {s}"] = q.QConv2D(3, k, strides=s, padding=padding, **both)(
+                x
+            )
             cases[f"max {padding} {k} {s}"] = L.MaxPooling2D(k, strides=s, padding=padding)(x)
             cases[f"mean {padding} {k} {s}"] = q.QActivation(BITS)(
                 L.AveragePooling2D(k, strides=s, padding=padding)(x)
@@ -190,7 +192,7 @@ def test_image_settings(kq):
         "float bias, pooled": q.QActivation(RELU)(
             L.ZeroPadding2D(1)(q.QConv2D(3, 3, kernel_quantizer=W)(x))
         ),
-        "float bias, depthwise": q.QActivation(RELU)(q.QDepthwiseConv2D(3, depthwise_quantizer=W)(x)),
+        "float bias, depthwise": q.QActivation(RELU)(q.QDepthwiseConv2D(3, depthwise_quantizer=W)(x)),  # noqa: E501
         "global mean": q.QActivation("quantized_bits(9,3,alpha=1)")(L.GlobalAveragePooling2D()(x)),
         "global mean, keepdims": q.QActivation("quantized_relu(8,3)")(
             L.GlobalAveragePooling2D(keepdims=True)(x)
@@ -208,7 +210,7 @@ def test_image_settings(kq):
             L.ActivityRegularization(0.1)(x)))),
         "broadcast": L.Multiply()([x, L.Reshape((1, 1, 4))(
             q.QActivation(RELU)(L.GlobalMaxPooling2D()(x)))]),
-        "average of three": q.QActivation(BITS)(L.Average()([x, L.ReLU()(x), L.ReLU(max_value=1.0)(x)])),
+        "average of three": q.QActivation(BITS)(L.Average()([x, L.ReLU()(x), L.ReLU(max_value=1.0)(x)])),  # noqa: E501
         "concatenate": L.Concatenate(axis=2)([x, L.ReLU()(x)]),
         "folded": q.QConv2DBatchnorm(3, 3, strides=2, padding="same", **both)(x),
         "folded, batch stats": q.QConv2DBatchnorm(
