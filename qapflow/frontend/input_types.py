@@ -1,8 +1,9 @@
 """The type of a network input.
 
-In this order: what the user says; the type of the quantizer that all readers apply to the input,
-so that real values encode to exactly what Keras computes from them; 16 bits around the calibration
-samples; and `fixed<16,6>`, the convention of the field.
+In this order: what the user says; the whole numbers that the model itself declares; the type of
+the quantizer that all readers apply to the input, so that real values encode to exactly what Keras
+computes from them; 16 bits around the calibration samples; and `fixed<16,6>`, the convention of the
+field.
 """
 
 from __future__ import annotations
@@ -11,12 +12,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qapflow.errors import UsageError
 from qapflow.frontend.model import LayerSpec, LoadOptions
 from qapflow.frontend.quantizers import Quantizer
 from qapflow.frontend.readers import Readers
 from qapflow.ir.fixed import Fixed
 
 DEFAULT = Fixed(True, 16, 10)
+WHOLE = {
+    "uint8": Fixed(False, 8, 0),
+    "int8": Fixed(True, 8, 0),
+    "uint16": Fixed(False, 16, 0),
+    "bool": Fixed(False, 1, 0),
+}
 
 
 @dataclass(frozen=True)
@@ -28,10 +36,28 @@ class InputType:
 
 
 def choose_input_type(layer: LayerSpec, options: LoadOptions, readers: Readers) -> InputType:
-    """Choose the type of an input by the rule above."""
+    """Choose the type of an input by the rule above.
+
+    Raises:
+        UsageError: a type with a fraction for an input of whole numbers.
+    """
     given = options.input_types.get(layer.name, options.input_types.get(""))
-    if given is not None:
-        return InputType(given)
+    dtype = str(layer.config.get("dtype") or "float32")
+    if not dtype.startswith(("int", "uint", "bool")):
+        return _choose_real(layer, options, readers) if given is None else InputType(given)
+    if given is None:
+        kind = WHOLE.get(dtype, Fixed(True, 16, 0))
+        return InputType(kind, (f"input {layer.name!r} has {kind}, as its dtype is {dtype}",))
+    if given.frac > 0:
+        raise UsageError(
+            f"the type {given} has a fraction, but the model takes {dtype}",
+            f"input {layer.name!r}",
+            "give it a type of whole numbers, such as fixed<16,16>",
+        )
+    return InputType(given)
+
+
+def _choose_real(layer: LayerSpec, options: LoadOptions, readers: Readers) -> InputType:
     kinds = {_grid(quantizer) for quantizer in readers.quantizers(layer.name)}
     if len(kinds) == 1 and (kind := kinds.pop()) is not None:
         return InputType(kind, (f"input {layer.name!r} has the type of its quantizer: {kind}",))

@@ -26,6 +26,8 @@ from qapflow.ir.ops import Reshape
 
 CALIBRATION_SAMPLES = 512
 CALIBRATION_VALUES = 1 << 18
+BROKEN = (KeyError, TypeError, ValueError, IndexError, OverflowError)  # settings of a wrong form
+HALF = ("float16", "bfloat16")
 
 
 def load(source: Path | ModelSpec, options: LoadOptions | None = None) -> Loaded:
@@ -78,6 +80,15 @@ class _Loader:
             if edge in taken:
                 shape = self.builder.edges[edge].shape
                 edge = self.builder.add(f"{layer}_copy", Reshape(shape), edge, origin=layer)
+                record = next(record for record in self.records if record.name == layer)
+                if record.class_name == "InputLayer" and self.options.strip_softmax:
+                    raise UsageError(
+                        "an input is given out unchanged, so no softmax can be left out",
+                        f"layer {layer!r}",
+                        "build without --strip-softmax",
+                    )
+                if record.class_name != "InputLayer":
+                    self.records.append(LayerRecord(layer, record.class_name, edge, record.regime))
             taken.add(edge)
             edges.append(edge)
         return tuple(edges)
@@ -129,6 +140,9 @@ class _Loader:
             self.edges[layer.name] = add_placeholder(self.builder, layer, fixed)
             self.guessed.add(layer.name)
             return
+        if layer.config.get("dtype") in HALF:
+            dtype = layer.config["dtype"]
+            self._refuse(layer, f"its values are rounded to {dtype}", "use float32 inputs")
         chosen = choose_input_type(layer, self.options, self.readers)
         self.notes += chosen.notes
         samples = self._samples(layer.name, shape, chosen)
@@ -176,12 +190,12 @@ class _Loader:
         try:
             work = self._work(layer, inputs)
             edge = handler(work)
-            if layer.name in self.logits:
-                work.reasons.append("its softmax is left out as asked")
         except (LayerRefused, UnsupportedQuantizer) as error:
             self._refuse(layer, error.what, error.hint)
         except UsageError as error:  # a shape that does not fit
             self._refuse(layer, error.what, "check the model: Keras could not run it either")
+        except BROKEN as error:
+            self._refuse(layer, *_broken(error))
         else:
             self.edges[layer.name] = edge
             self.notes += dict.fromkeys(work.notes)
@@ -202,6 +216,8 @@ class _Loader:
                 self._refuse(layer, error.what, error.hint)
             except UsageError:  # the guess does not fit
                 continue
+            except BROKEN as error:
+                self._refuse(layer, *_broken(error))
             break
         self._stand_in(layer, inputs)
 
@@ -234,6 +250,11 @@ class _Loader:
 
     def _refuse(self, layer: LayerSpec, reason: str, hint: str = "") -> None:
         self.problems.append(Unsupported(layer.name, layer.class_name, reason, hint))
+
+
+def _broken(error: Exception) -> tuple[str, str]:
+    reason = f"its configuration cannot be understood ({type(error).__name__}: {error})"
+    return reason, "save the model again with the Keras that made it"
 
 
 def _is_softmax(layer: LayerSpec) -> bool:

@@ -224,7 +224,7 @@ def layer_outputs(
 ) -> dict[str, Array]:
     """Run the model eagerly and return what the wanted layers, nested ones too, give in each call.
 
-    No name wanted means all layers.
+    No name wanted means all layers. A softmax that a wanted layer applies itself is left out.
     """
     arrays = _order(model, inputs, kind)
     found: dict[str, Array] = {}
@@ -241,6 +241,8 @@ def layer_outputs(
         return watched
 
     for layer in model._flatten_layers(include_self=False):
+        if layer.name in wanted and _applies_softmax(layer):
+            layer.activation = None
         if not wanted or layer.name in wanted:
             layer.call = watch(layer.name, layer.call)
     parts: list[dict[str, Array]] = []
@@ -250,6 +252,12 @@ def layer_outputs(
         model(batch[0] if len(batch) == 1 else batch, training=False)
         parts.append(dict(found))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _applies_softmax(layer: Any) -> bool:
+    own = getattr(layer, "activation", None)
+    plain = type(layer).__name__ not in ("Activation", "QActivation", "Softmax")
+    return plain and getattr(own, "__name__", "") == "softmax"
 
 
 def _values(made: object) -> Iterable[Array]:

@@ -39,8 +39,11 @@ def fold_bias(work: Work, values: NDArray[np.floating[Any]], weight: Const, edge
     values = np.ldexp(made.const.codes.astype(np.float64), -made.const.type.frac)
     const, close = between_steps(values, grid, steps)
     if close:
-        work.reasons.append(f"{close} float biases lie within float32 rounding of a step")
-    elif not made.exact and made.quantizer is not None:
+        work.notes.append(
+            f"{work.spec.name}: {close} of its biases can bring a sum so close to a step of the "
+            "next quantizer that Keras's float32 rounds across it"
+        )
+    if not made.exact and made.quantizer is not None:
         work.reasons.append(f"bias: {made.reason}")
     work.inner = work.inner or work.own_quantizer() is None
     return const

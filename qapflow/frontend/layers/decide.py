@@ -19,7 +19,6 @@ from qapflow.frontend.quantizers import Quantizer
 from qapflow.ir.ops import Const
 
 FLOAT32_BITS = 24
-MARGIN_BITS = 2  # between a step and a value that float32 may round: four units in the last place
 SIGNS = ("binary", "stochastic_binary")
 
 
@@ -32,8 +31,8 @@ class Decisions:
 
     @property
     def noise(self) -> float:
-        """How far float32 may move a value next to the outermost step."""
-        return self.reach * 2.0 ** (MARGIN_BITS - FLOAT32_BITS)
+        """Twice as far as rounding to float32 can move a value next to the outermost step."""
+        return self.reach * 2.0**-FLOAT32_BITS
 
 
 def decisions(quantizers: Sequence[Quantizer]) -> Decisions | None:

@@ -43,7 +43,10 @@ def divide(work: Work, total: str, counts: Counts) -> str:
         return work.add(Quantize(kind, Rounding.RND, Overflow.SAT, common), total)
     grid = max(sums, steps.frac)
     if steps.noise * largest * 2.0**grid >= 1:
-        work.reasons.append(f"division by {_words(counts)} needs more bits than float32 has")
+        work.notes.append(
+            f"{work.spec.name}: divided by {_words(counts)}, a sum can come so close to a step of "
+            "the next quantizer that Keras's float32 rounds across it"
+        )
     frac = grid + (largest - 1).bit_length()
     low, high = work.builder.intervals[total].hull
     shift = frac - work.builder.edges[total].type.frac

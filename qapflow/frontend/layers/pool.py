@@ -30,10 +30,7 @@ def average_pool(work: Work) -> str:
 
 def _window(work: Work, kind: Kind) -> Pool:
     work.channels_last()
-    shape = work.shape()
-    rank = 1 if work.spec.class_name.endswith("1D") else 2
-    if len(shape) != rank + 1:
-        raise work.misfit(f"it gets an input of shape {shape}")
+    shape, rank = work.shape(), work.image_rank()
     size = pair(work.config.get("pool_size", 2), rank)
     strides = pair(work.config.get("strides") or size, rank)
     padding = padding_kind(work, "valid", "same")
@@ -68,7 +65,7 @@ def global_average_pool(work: Work) -> str:
 
 def _reduce(work: Work, kind: Kind) -> Reduce:
     work.channels_last()
-    axes = tuple(range(len(work.shape()) - 1))
+    axes = tuple(range(work.image_rank()))
     return Reduce(kind, axes, bool(work.config.get("keepdims", False)))
 
 

@@ -54,7 +54,7 @@ def crop(work: Work) -> str:
 
 def _amounts(work: Work, key: str, sign: int) -> tuple[tuple[int, int], ...]:
     work.channels_last()
-    rank = len(work.shape()) - 1
+    rank = work.image_rank()
     value: Any = work.config.get(key, 1)
     if rank == 1:
         sides = [pair(value, 2)]
@@ -75,5 +75,5 @@ def upsample(work: Work) -> str:
             f"interpolation={work.config['interpolation']!r} is not supported",
             "use interpolation='nearest', or a Conv2DTranspose with fixed weights",
         )
-    rank = len(work.shape()) - 1
+    rank = work.image_rank()
     return work.add(Upsample(pair(work.config.get("size", 2), rank)))

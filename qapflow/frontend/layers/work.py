@@ -109,6 +109,13 @@ class Work:
                 "build the model with channels_last",
             )
 
+    def image_rank(self) -> int:
+        """Return 1 or 2 spatial axes as the class name says; the input has them and channels."""
+        rank = 1 if self.spec.class_name.endswith("1D") else 2
+        if len(self.shape()) != rank + 1:
+            raise self.misfit(f"it gets an input of shape {self.shape()}")
+        return rank
+
     def array(self, name: str) -> NDArray[np.floating[Any]]:
         """Return a stored weight by name."""
         if name not in self.spec.weights:
