@@ -74,6 +74,10 @@ def _check_input(name: str, edge: Edge, inputs: Mapping[str, Codes]) -> Codes:
     if name not in inputs:
         raise UsageError(f"no codes for input {name!r}", at=", ".join(inputs))
     codes = np.asarray(inputs[name])
+    if codes.dtype != object and codes.dtype.kind not in "iub":
+        raise UsageError(f"input {name!r} holds {codes.dtype}, not integer codes")
+    if codes.dtype != object:
+        codes = codes.astype(np.int64)
     if codes.shape[1:] != edge.shape:
         raise UsageError(f"input {name!r} has shape {codes.shape[1:]}, not {edge.shape}")
     if codes.size and (codes.min() < edge.type.lo or codes.max() > edge.type.hi):

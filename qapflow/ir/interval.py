@@ -124,7 +124,9 @@ def _(op: ops.Quantize, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]
 def overflows(op: ops.Quantize, edge: Edge, interval: Interval) -> bool:
     """Tell whether some code in the interval is out of the range of the quantizer's type."""
     wide = Fixed(
-        True, op.type.width + 80 + abs(edge.type.frac) + interval.high.bit_length(), op.type.frac
+        True,
+        op.type.width + 80 + abs(edge.type.frac) + max(-interval.low, interval.high).bit_length(),
+        op.type.frac,
     )
     ends = np.array([interval.low, interval.high], object)
     low, high = cast(ends, edge.type.frac, wide, op.rounding, Overflow.WRAP, op.divisor)
@@ -248,8 +250,11 @@ def _(op: ops.Threshold, edges: tuple[Edge, ...], intervals: tuple[Interval, ...
     (x,) = intervals
     if op.values.codes.ndim > 1:
         return _constant(op.values.codes, x)
-    first = kernels.count_at_most(x.lo, op.thresholds.codes).min()
-    last = kernels.count_at_most(x.hi, op.thresholds.codes).max()
+    common = max(edges[0].type.frac, op.thresholds.type.frac)
+    steps = kernels.shift_left(op.thresholds.codes, common - op.thresholds.type.frac)
+    lift = common - edges[0].type.frac
+    first = kernels.count_at_most(kernels.shift_left(x.lo, lift), steps).min()
+    last = kernels.count_at_most(kernels.shift_left(x.hi, lift), steps).max()
     return _constant(op.values.codes[first : last + 1], x)
 
 

@@ -11,6 +11,7 @@ from qapflow.ir.builder import NetBuilder
 from qapflow.ir.check import check, require_sound
 from qapflow.ir.fixed import Fixed
 from qapflow.ir.interpret import interpret
+from qapflow.ir.interval import Interval, overflows
 from qapflow.ir.net import Edge, Net, Node
 from qapflow.ir.ops import Const
 from qapflow.ir.text import read_net, write_net
@@ -148,3 +149,25 @@ def test_encode_rounds_ties_to_even_and_counts_saturation():
 
 def test_printed_network(golden):
     assert str(net()) == golden
+
+
+def test_narrow_integers_do_not_overflow_and_floats_are_no_codes():
+    codes = np.array([[127, 127, 127, 127]])
+    wide = interpret(net(), {"x": codes}, keep="all")["d"]
+    assert np.array_equal(interpret(net(), {"x": codes.astype(np.int8)}, keep="all")["d"], wide)
+    with pytest.raises(UsageError, match="holds float64, not integer codes"):
+        interpret(net(), {"x": codes.astype(float)})
+
+
+def test_threshold_ranges_are_compared_on_one_grid():
+    builder = NetBuilder()
+    edge = builder.add_input("x", (2,), Fixed(True, 4, 0))  # -8 to 7
+    steps = Const(np.array([-96, 0, 96]), Fixed(True, 8, 4))  # -6, 0, 6
+    values = Const(np.array([-2, -1, 0, 1]), Fixed(True, 2, 0))
+    edge = builder.add("t", ops.Threshold(steps, values), edge)
+    assert (builder.intervals[edge].low, builder.intervals[edge].high) == (-2, 1)
+
+
+def test_overflow_far_below_is_seen():
+    wide = Interval(np.array([-(1 << 300)], object), np.array([0], object))
+    assert overflows(ops.Quantize(S8), Edge((1,), Fixed(True, 400, 4)), wide)
