@@ -61,7 +61,12 @@ def vector_settings(context: Context) -> dict[str, Any]:
 
 def csim_settings(context: Context) -> dict[str, Any]:
     """Name what `simulate` reads from outside."""
-    return {"csim": context.settings.csim, "compiler": compiler_version()}
+    settings = context.settings
+    return {
+        "csim": settings.csim,
+        "compiler": compiler_version(),
+        "require": settings.require,
+    }
 
 
 def keras_settings(context: Context) -> dict[str, Any]:

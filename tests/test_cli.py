@@ -197,6 +197,20 @@ def test_build_report_budget_and_cache(tmp_path, capsys):
 
 
 @pytest.mark.needs_hls4ml
+def test_a_build_without_compiler_does_not_satisfy_require(tmp_path, capsys, monkeypatch):
+    from qapflow.versions import compiler_version
+
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    compiler_version.cache_clear()
+    out = ["-o", str(tmp_path / "out"), "--keras", "no", "-q"]
+    build = ["build", str(tiny(tmp_path / "m.h5")), *out]
+    assert main(build) == 0
+    assert main([*build, "--require"]) == 3
+    assert "no C++ compiler" in capsys.readouterr().err
+    compiler_version.cache_clear()
+
+
+@pytest.mark.needs_hls4ml
 @pytest.mark.needs_gxx
 def test_digits_build_and_verify_on_own_inputs(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
