@@ -8,6 +8,7 @@ import numpy as np
 
 from qapflow.errors import CheckFailed, UsageError
 from qapflow.ir import ops
+from qapflow.ir.fixed import Fixed
 from qapflow.ir.infer import infer_frac
 from qapflow.ir.interval import Interval, bound, infer_edge
 from qapflow.ir.net import Edge, Net, Node
@@ -16,6 +17,7 @@ ARITY: dict[type[ops.Op], tuple[int, int]] = {
     ops.Input: (0, 0),
     ops.Merge: (2, 2),
     ops.Concat: (1, 10_000),
+    ops.Scan: (1, 10_000),
 }
 
 
@@ -86,6 +88,8 @@ def _check_op(
                 f"codes {intervals[0].low} to {intervals[0].high} reach a table of "
                 f"{op.first} to {last}"
             )
+    if isinstance(op, ops.Scan):
+        yield from _check_scan(op, edges)
     if isinstance(op, ops.Threshold):
         if (np.diff(op.thresholds.codes, axis=-1) < 0).any():
             yield "the thresholds do not ascend"
@@ -96,6 +100,33 @@ def _check_op(
         low, high = int(op.lower.codes), int(op.upper.codes)
         if low << max(shift, 0) > high << max(-shift, 0):
             yield "the lower bound is above the upper"
+
+
+def _check_scan(op: ops.Scan, edges: tuple[Edge, ...]) -> Iterator[str]:
+    body, count = op.body, len(op.initial)
+    if len(body.outputs) != count + 1 or len(body.inputs) != count + len(edges):
+        yield (
+            f"the body of a loop with {count} states takes {len(body.inputs)} inputs and gives "
+            f"{len(body.outputs)} outputs"
+        )
+        return
+    yield from (f"body: {message}" for message in check(body))
+    states = zip(body.inputs, body.outputs, op.initial, strict=False)
+    for node, name, initial in states:
+        given, kind = body.edge(name), node.out.type
+        if given.shape != node.out.shape:
+            yield f"state {node.name} of shape {node.out.shape} becomes {given.shape}"
+        if given.type.frac != kind.frac or not kind.contains(given.type):
+            yield f"state {node.name} of type {kind} becomes {given.type}"
+        if initial.type.frac != kind.frac or not _inside(initial, kind):
+            yield f"state {node.name} of type {kind} starts outside it"
+    for node, edge in zip(body.inputs[count:], edges, strict=True):
+        if edge.type.frac != node.out.type.frac or not node.out.type.contains(edge.type):
+            yield f"slices of type {edge.type} enter the body as {node.out.type}"
+
+
+def _inside(const: ops.Const, kind: Fixed) -> bool:
+    return bool(kind.lo <= const.codes.min() and const.codes.max() <= kind.hi)
 
 
 def _check_edge(

@@ -16,8 +16,8 @@ import numpy as np
 from qapflow.ir import ops
 from qapflow.ir.fixed import Codes
 from qapflow.ir.lanes import Array, Kernel, make, peak_of
-from qapflow.ir.net import Edge, Net, Node
-from qapflow.ir.semantics import run_op
+from qapflow.ir.net import Edge, Net, Node, with_bodies
+from qapflow.ir.semantics import run_op, run_scan
 
 SINGLE, DOUBLE = 1 << 24, 1 << 53
 BLOCK_VALUES = 1 << 19  # values of the largest edge in one block: what caches hold
@@ -73,7 +73,7 @@ def compile_net(net: Net) -> Program:
         dtype, kernel = _choose(node, edges)
         frees = tuple(name for name, user in last.items() if user == node.name)
         steps.append(Instruction(node.name, node.inputs, dtype, kernel, frees))
-    largest = max(int(np.prod(node.out.shape)) for node in net.nodes)
+    largest = max(int(np.prod(node.out.shape)) for node in with_bodies(net).nodes)
     return Program(tuple(steps), int(np.clip(BLOCK_VALUES // largest, 32, 4096)))
 
 
@@ -93,6 +93,8 @@ def run_node(node: Node, edges: tuple[Edge, ...], codes: tuple[Codes, ...]) -> C
 
 def _choose(node: Node, edges: tuple[Edge, ...]) -> tuple[Any, Kernel]:
     """Return the dtype and kernel of a node; integers if no float holds what it needs."""
+    if isinstance(node.op, ops.Scan):
+        return None, _make_scan(node.op)
     peak = max([peak_of(node.out.type), *(peak_of(edge.type) for edge in edges)])
     made = make(node, edges)
     if made is not None:
@@ -106,3 +108,12 @@ def _choose(node: Node, edges: tuple[Edge, ...]) -> tuple[Any, Kernel]:
         return run_op(node.op, frac, shape, edges, codes)
 
     return None, exact
+
+
+def _make_scan(op: ops.Scan) -> Kernel:
+    body, keep = compile_net(op.body), frozenset(op.body.outputs)
+
+    def kernel(*codes: Codes) -> Array:
+        return run_scan(op, codes, lambda values: body.run(values, keep))
+
+    return kernel

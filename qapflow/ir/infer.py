@@ -43,6 +43,11 @@ def _(op: ops.Affine, edges: tuple[Edge, ...]) -> int:
 
 
 @infer_frac.register
+def _(op: ops.Scan, edges: tuple[Edge, ...]) -> int:
+    return op.body.edge(op.body.outputs[-1]).type.frac
+
+
+@infer_frac.register
 def _(op: ops.Merge, edges: tuple[Edge, ...]) -> int:
     fracs = [edge.type.frac for edge in edges]
     return sum(fracs) if op.kind == "mul" else max(fracs)
@@ -172,3 +177,31 @@ def _(op: ops.Upsample, edges: tuple[Edge, ...]) -> Shape:
     if len(op.factors) != len(shape) - 1:
         raise UsageError(f"{len(op.factors)} upsampling factors for input {shape}")
     return (*(n * f for n, f in zip(shape[:-1], op.factors, strict=True)), shape[-1])
+
+
+@infer_shape.register
+def _(op: ops.Table, edges: tuple[Edge, ...]) -> Shape:
+    return (*edges[0].shape, *op.values.codes.shape[1:])
+
+
+@infer_shape.register
+def _(op: ops.Flip, edges: tuple[Edge, ...]) -> Shape:
+    shape = edges[0].shape
+    if not 0 <= op.axis < len(shape):
+        raise UsageError(f"cannot reverse axis {op.axis} of {shape}")
+    return shape
+
+
+@infer_shape.register
+def _(op: ops.Scan, edges: tuple[Edge, ...]) -> Shape:
+    slices = [node.out.shape for node in op.body.inputs[len(op.initial) :]]
+    if len(slices) != len(edges):
+        raise UsageError(f"a loop over {len(slices)} sequences gets {len(edges)}")
+    steps = {edge.shape[:1] for edge in edges}
+    if len(steps) != 1 or () in steps:
+        raise UsageError(f"cannot loop over the first axis of {[e.shape for e in edges]}")
+    for edge, shape in zip(edges, slices, strict=True):
+        if edge.shape[1:] != shape:
+            raise UsageError(f"a loop over slices of shape {shape} gets {edge.shape}")
+    result = op.body.edge(op.body.outputs[-1]).shape
+    return (*steps.pop(), *result) if op.emit == "all" else result

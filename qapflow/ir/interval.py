@@ -7,7 +7,7 @@ Elements that depend on a common input may have a smaller true range, never a la
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import singledispatch
 
@@ -80,16 +80,18 @@ def infer_edge(op: ops.Op, edges: tuple[Edge, ...], interval: Interval) -> Edge:
         return Edge(infer_shape(op, edges), op.type)
     if isinstance(op, ops.Table | ops.Threshold):
         return Edge(infer_shape(op, edges), op.values.type)
+    if isinstance(op, ops.Scan):
+        return Edge(infer_shape(op, edges), op.body.edge(op.body.outputs[-1]).type)
     low, high = interval.hull
     return Edge(infer_shape(op, edges), Fixed.holding(low, high, infer_frac(op, edges)))
 
 
-def bound_net(net: Net) -> dict[str, Interval]:
-    """Bound every edge of a network whose inputs take any code of their types."""
-    known: dict[str, Interval] = {}
+def bound_net(net: Net, inputs: Mapping[str, Interval] | None = None) -> dict[str, Interval]:
+    """Bound every edge of a network; inputs that are not given take any code of their types."""
+    known: dict[str, Interval] = dict(inputs or {})
     for node in net.nodes:
         if isinstance(node.op, ops.Input):
-            known[node.name] = Interval.full(node.out)
+            known.setdefault(node.name, Interval.full(node.out))
         else:
             edges = tuple(net.edge(name) for name in node.inputs)
             known[node.name] = bound(node.op, edges, tuple(known[name] for name in node.inputs))
@@ -242,7 +244,11 @@ def _(op: ops.Leaky, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -
 def _(op: ops.Table, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
     (x,) = intervals
     inside = op.values.codes[max(x.low - op.first, 0) : max(x.high - op.first + 1, 1)]
-    return _constant(inside, x)
+    if inside.ndim == 1:
+        return _constant(inside, x)
+    shape = infer_shape(op, edges)
+    lo, hi = inside.min(axis=0), inside.max(axis=0)
+    return Interval(np.broadcast_to(lo, shape), np.broadcast_to(hi, shape))
 
 
 @_bound.register
@@ -266,3 +272,16 @@ def _constant(values: Codes, x: Interval) -> Interval:
 @_bound.register
 def _(op: ops.Pad, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
     return _monotone(op, edges, intervals)
+
+
+@_bound.register
+def _(op: ops.Scan, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
+    """One step bounds all: a state takes any code of its type, a slice any of its places."""
+    slices = op.body.inputs[len(op.initial) :]
+    known = {
+        node.name: Interval(interval.lo.min(axis=0), interval.hi.max(axis=0))
+        for node, interval in zip(slices, intervals, strict=True)
+    }
+    result = bound_net(op.body, known)[op.body.outputs[-1]]
+    shape = infer_shape(op, edges)
+    return Interval(np.broadcast_to(result.lo, shape), np.broadcast_to(result.hi, shape))

@@ -269,6 +269,7 @@ MAKERS: Mapping[type[Any], Callable[[Node, tuple[Edge, ...]], Made]] = {
     ops.Transpose: _make_move,
     ops.Pad: _make_move,
     ops.Upsample: _make_move,
+    ops.Flip: _make_move,
 }
 
 

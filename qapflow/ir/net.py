@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from qapflow.ir.fixed import Fixed
-from qapflow.ir.ops import Input, Op
+from qapflow.ir.ops import Input, Op, Scan
 
 
 @dataclass(frozen=True)
@@ -77,3 +77,25 @@ class Net:
         from qapflow.ir.text import write_net
 
         return hashlib.sha256(write_net(self).encode()).hexdigest()
+
+
+def with_bodies(net: Net) -> Net:
+    """Return the network with the nodes of every loop body in line before their loop.
+
+    A view for reading, not for running: nodes of a body are named `loop/node`, and its inputs stay
+    inputs.
+    """
+    nodes: list[Node] = []
+    for node in net.nodes:
+        if isinstance(node.op, Scan):
+            nodes += [
+                replace(
+                    part,
+                    name=f"{node.name}/{part.name}",
+                    inputs=tuple(f"{node.name}/{name}" for name in part.inputs),
+                    origin=part.origin or node.origin,
+                )
+                for part in with_bodies(node.op.body).nodes
+            ]
+        nodes.append(node)
+    return Net(tuple(nodes), net.outputs)

@@ -12,12 +12,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from qapflow.errors import UsageError
 from qapflow.ir.fixed import INT64_BITS, Codes, Fixed, Overflow, Rounding, shrink
+
+if TYPE_CHECKING:
+    from qapflow.ir.net import Net
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +167,10 @@ class Leaky:
 
 @dataclass(frozen=True)
 class Table:
-    """values[code(x) - first], the same table for every element; x is proved to stay inside."""
+    """values[code(x) - first], the same table for every element; x is proved to stay inside.
+
+    `values` is [n], or [n, width] to look up a row: the result then has one axis more.
+    """
 
     first: int
     values: Const
@@ -217,6 +223,28 @@ class Upsample:
     factors: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Flip:
+    """Reverse one axis (batch not counted)."""
+
+    axis: int
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Run `body` once for each slice along the first axis, carrying states from step to step.
+
+    The inputs of `body` are the states, then a slice of each input of this node (first axis
+    removed). Its outputs are the next states, each on the grid of its state, then the result of
+    the step. `initial` gives the first states, broadcast. `emit` "all" stacks the results along
+    a new first axis, "last" gives the last one.
+    """
+
+    body: Net
+    initial: tuple[Const, ...]
+    emit: Literal["all", "last"] = "all"
+
+
 Op = (
     Input
     | Quantize
@@ -235,4 +263,6 @@ Op = (
     | Transpose
     | Pad
     | Upsample
+    | Flip
+    | Scan
 )

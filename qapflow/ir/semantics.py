@@ -5,6 +5,7 @@ Codes in, codes out, exact at any width. Arrays are [n, *shape] with n samples.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import singledispatch
 
 import numpy as np
@@ -158,6 +159,44 @@ def _(op: ops.Pad, frac: int, edges: tuple[Edge, ...], codes: tuple[Codes, ...])
 @_run.register
 def _(op: ops.Upsample, frac: int, edges: tuple[Edge, ...], codes: tuple[Codes, ...]) -> Codes:
     return kernels.upsample(codes[0], op.factors)
+
+
+@_run.register
+def _(op: ops.Flip, frac: int, edges: tuple[Edge, ...], codes: tuple[Codes, ...]) -> Codes:
+    return np.flip(codes[0], op.axis + 1)
+
+
+@_run.register
+def _(op: ops.Scan, frac: int, edges: tuple[Edge, ...], codes: tuple[Codes, ...]) -> Codes:
+    def step(values: dict[str, Codes]) -> dict[str, Codes]:
+        for node in op.body.nodes:
+            if not isinstance(node.op, ops.Input):
+                sources = tuple(op.body.edge(name) for name in node.inputs)
+                arguments = tuple(values[name] for name in node.inputs)
+                values[node.name] = evaluate(node.op, node.out, sources, arguments)
+        return values
+
+    return run_scan(op, codes, step)
+
+
+def run_scan(
+    op: ops.Scan, codes: tuple[Codes, ...], step: Callable[[dict[str, Codes]], dict[str, Codes]]
+) -> Codes:
+    """Run a loop on sequences [n, steps, *shape]; `step` maps inputs of the body to its edges."""
+    states = [node.name for node in op.body.inputs[: len(op.initial)]]
+    slices = [node.name for node in op.body.inputs[len(op.initial) :]]
+    values = {
+        name: np.broadcast_to(const.codes, (len(codes[0]), *op.body.edge(name).shape))
+        for name, const in zip(states, op.initial, strict=True)
+    }
+    results = []
+    for time in range(codes[0].shape[1]):
+        values |= {name: array[:, time] for name, array in zip(slices, codes, strict=True)}
+        made = step(values)
+        *carried, result = (made[name] for name in op.body.outputs)
+        values = dict(zip(states, carried, strict=True))
+        results.append(result)
+    return np.stack(results, axis=1) if op.emit == "all" else results[-1]
 
 
 def product(op: ops.Dense | ops.Conv, codes: Codes, weight: Codes) -> Codes:

@@ -26,7 +26,11 @@ OPS: dict[str, type[Any]] = {op.__name__.lower(): op for op in get_args(ops.Op)}
 def print_net(net: Net) -> str:
     """Return the network for reading; constants appear as type and shape."""
     width = max((len(node.name) for node in net.nodes), default=0)
-    lines = [_print_node(node, width) for node in net.nodes]
+    lines = []
+    for node in net.nodes:
+        lines.append(_print_node(node, width))
+        if isinstance(node.op, ops.Scan):
+            lines += [f"    {line}" for line in print_net(node.op.body).splitlines()]
     lines.append("return " + ", ".join(f"%{name}" for name in net.outputs))
     return "\n".join(lines) + "\n"
 
@@ -47,6 +51,10 @@ def _show(value: Any) -> str:
     if isinstance(value, ops.Const):
         shape = ",".join(map(str, value.codes.shape))
         return f"{value.type}[{shape}]" if shape else f"{value.type}:{int(value.codes)}"
+    if isinstance(value, Net):
+        return f"<{len(value.nodes)}nodes>"
+    if isinstance(value, tuple):
+        return f"({','.join(map(_show, value))}{',' if len(value) == 1 else ''})"
     return str(value).replace(" ", "")
 
 
@@ -77,6 +85,8 @@ def _encode(value: Any, constants: dict[ops.Const, int]) -> Any:
         return str(value)
     if isinstance(value, tuple):
         return [_encode(item, constants) for item in value]
+    if isinstance(value, Net):
+        return {"net": write_net(value)}
     return value
 
 
@@ -115,6 +125,8 @@ def _read_node(row: list[Any], constants: dict[int, ops.Const]) -> Node:
 def _decode(value: Any, constants: dict[int, ops.Const]) -> Any:
     if isinstance(value, list):
         return tuple(_decode(item, constants) for item in value)
+    if isinstance(value, dict):
+        return read_net(value["net"])
     if isinstance(value, str):
         if value.startswith("@"):
             return constants[int(value[1:])]

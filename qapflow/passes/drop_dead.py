@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from qapflow.ir.net import Net
 from qapflow.ir.ops import Input
+from qapflow.passes.rebuild import in_bodies_too
 
 
+@in_bodies_too
 def drop_dead(net: Net) -> Net:
     """Drop nodes whose result reaches no output; inputs stay, they are the interface."""
     needed = set(net.outputs)

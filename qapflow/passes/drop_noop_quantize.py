@@ -6,9 +6,10 @@ from qapflow.ir.builder import NetBuilder
 from qapflow.ir.interval import overflows
 from qapflow.ir.net import Net, Node
 from qapflow.ir.ops import Quantize
-from qapflow.passes.rebuild import add_again, rebuild
+from qapflow.passes.rebuild import add_again, in_bodies_too, rebuild
 
 
+@in_bodies_too
 def drop_noop_quantize(net: Net) -> Net:
     """Drop each Quantize onto the grid of its input whose range is never left.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
 
 from qapflow.ir.builder import NetBuilder
 from qapflow.ir.net import Net, Node
-from qapflow.ir.ops import Input
+from qapflow.ir.ops import Input, Scan
 
 # Gets the new builder, a node, and the new names of its inputs; returns the name of its result.
 Rule = Callable[[NetBuilder, Node, tuple[str, ...]], str]
@@ -27,3 +29,19 @@ def rebuild(net: Net, rule: Rule) -> Net:
             inputs = tuple(renamed[name] for name in node.inputs)
             renamed[node.name] = rule(builder, node, inputs)
     return builder.finish(tuple(renamed[name] for name in net.outputs))
+
+
+def in_bodies_too(rewrite: Callable[[Net], Net]) -> Callable[[Net], Net]:
+    """Let a pass rewrite the bodies of loops before the network around them."""
+
+    @wraps(rewrite)
+    def rewrite_all(net: Net) -> Net:
+        nodes = tuple(
+            replace(node, op=replace(node.op, body=rewrite_all(node.op.body)))
+            if isinstance(node.op, Scan)
+            else node
+            for node in net.nodes
+        )
+        return rewrite(Net(nodes, net.outputs))
+
+    return rewrite_all
