@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from qapflow.ir.net import Net, Node
-from qapflow.ir.ops import Conv, Dense, Input, Reshape
+from qapflow.ir.ops import Conv, Dense, Input, Reshape, Scan
 from qapflow.lower import kernels, layers
 from qapflow.lower.names import unique_identifiers
-from qapflow.lower.program import Kernel, Program, Step, Wire
-from qapflow.plan import Choice, Plan
+from qapflow.lower.program import Kernel, Loop, Program, Rom, Step, Wire
+from qapflow.plan import Choice, Plan, inside
 
 LATENCY = Choice("latency", 1)
 
 
 def build_program(net: Net, plan: Plan, top: str) -> Program:
     """Return the steps of `net`. What cannot be built must have been refused before."""
-    builder = _Builder(net, plan, top)
+    names = unique_identifiers((node.name for node in net.nodes), [top])
+    return _build(_Builder(net, plan, names, {top, *names.values()}))
+
+
+def _build(builder: _Builder) -> Program:
+    net = builder.net
     for node in live_nodes(net):
         builder.add(node)
     outputs = builder.add_ports()
@@ -46,12 +53,12 @@ def live_nodes(net: Net) -> tuple[Node, ...]:
 class _Builder:
     """Collects steps; `wires` maps every edge to its wire."""
 
-    def __init__(self, net: Net, plan: Plan, top: str) -> None:
+    def __init__(self, net: Net, plan: Plan, names: Mapping[str, str], taken: set[str]) -> None:
         self.net = net
         self.plan = plan
         self.stream = plan.io_type == "io_stream"
-        self.names = unique_identifiers((node.name for node in net.nodes), [top])
-        self.taken = {top, *self.names.values()}
+        self.names = names
+        self.taken = taken
         self.wires: dict[str, Wire] = {}
         self.steps: list[Step] = []
 
@@ -71,6 +78,8 @@ class _Builder:
             self.wires[node.name] = alias
         elif isinstance(node.op, Dense | Conv):
             self._add_layer(node, sources[0], out)
+        elif isinstance(node.op, Scan):
+            self._add_loop(node, node.op, sources, out)
         else:
             self._add_step(node, kernels.kernel(node.op, sources, out, self.stream), sources, out)
 
@@ -118,6 +127,17 @@ class _Builder:
         x = replace(x, shape=made.input_shape, packet=x.lanes)
         flat = replace(out, shape=made.output_shape)
         self.steps.append(Step(node.name, made.layer, (x,), (flat,)))
+        self.wires[node.name] = out
+
+    def _add_loop(self, node: Node, op: Scan, sources: tuple[Wire, ...], out: Wire) -> None:
+        names = {part.name: self.reserve(f"{out.name}_{part.name}") for part in op.body.nodes}
+        body = _build(_Builder(op.body, inside(self.plan, node.name), names, self.taken))
+        initial = tuple(
+            Rom(f"s{i}", np.broadcast_to(const.codes, wire.shape).reshape(-1), wire.type)
+            for i, (const, wire) in enumerate(zip(op.initial, body.inputs, strict=False))
+        )
+        loop = Loop(body, initial, sources[0].shape[0], op.emit)
+        self.steps.append(Step(node.name, loop, sources, (out,)))
         self.wires[node.name] = out
 
     def _add_step(self, node: Node, work: Kernel, sources: tuple[Wire, ...], out: Wire) -> None:

@@ -11,7 +11,7 @@ from qapflow.ir.fixed import Codes, Fixed
 from qapflow.lower.files import Files
 from qapflow.lower.hls4ml import GraphText, type_name
 from qapflow.lower.layer_text import LayerText
-from qapflow.lower.program import Kernel, Layer, Program, Rom, Step, Wire
+from qapflow.lower.program import Kernel, Layer, Loop, Program, Rom, Step, Wire
 from qapflow.lower.templates import c_type, kernel_macros, render
 
 HEADERS = {
@@ -27,6 +27,8 @@ HEADERS = {
     "pool": "pool",
     "reduce": "pool",
     "fold": "pool",
+    "flip": "move",
+    "lookup": "map",
     "": "code",
 }
 CODE_HEADER = "nnet_utils/qapflow_code.h"
@@ -71,8 +73,10 @@ def _step_text(number: int, step: Step, graph: GraphText, stream: bool) -> dict[
     """Return configuration, call, tables and headers of one step."""
     if number in graph.layers:
         return _layer_text(step, graph.layers[number], stream)
-    assert isinstance(step.work, Kernel)
     work = step.work
+    if isinstance(work, Loop):
+        return _loop_text(number, step, work, graph.bodies[number], stream)
+    assert isinstance(work, Kernel)
     wire = (step.outputs or step.inputs)[0]
     name = f"config_{wire.name}"
     roms = {rom.name: f"{rom.name}{number}_{wire.name}" for rom in work.roms}
@@ -92,6 +96,62 @@ def _step_text(number: int, step: Step, graph: GraphText, stream: bool) -> dict[
         "typedefs": (),
         "outputs": step.outputs,
     }
+
+
+def _loop_text(
+    number: int, step: Step, loop: Loop, graph: GraphText, stream: bool
+) -> dict[str, Any]:
+    """Return the body as a function of its own, and the loop that calls it."""
+    body = loop.body
+    texts = [_step_text(n, inner, graph, False) for n, inner in enumerate(body.steps)]
+    (wire,) = step.outputs
+    roms = [(rom, f"{rom.name}{number}_{wire.name}") for rom in loop.initial if rom.codes.any()]
+    name = f"config_{wire.name}"
+    states = len(loop.initial)
+    config = render(
+        "loop.h.j2",
+        config_name=name,
+        turns=loop.turns,
+        every=loop.emit == "all",
+        stream=stream,
+        states=list(zip(body.inputs[:states], body.outputs[:states], strict=True)),
+        first={rom.name: table for rom, table in roms},
+        slices=list(zip(body.inputs[states:], step.inputs, strict=True)),
+        result=body.outputs[-1],
+        out=wire,
+        ports=_ports(body),
+        **_step_function(body, graph.style, texts),
+    )
+    inner = "\n".join(f"// {text['node']}\n{text['text']}" for text in texts)
+    own = [_rom_table(rom, table) for rom, table in roms]
+    return {
+        "node": step.node,
+        "text": f"{inner}\n{config}",
+        "call": f"{name}::run({', '.join(w.name for w in (*step.inputs, wire))});",
+        "tables": [*own, *(table for text in texts for table in text["tables"])],
+        "includes": (
+            "nnet_utils/qapflow_move.h",
+            *(header for text in texts for header in text["includes"]),
+        ),
+        "typedefs": tuple(_typedefs(body, texts)),
+        "outputs": step.outputs,
+    }
+
+
+def _step_function(body: Program, style: str, texts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    ports = {wire.name for wire in (*body.inputs, *body.outputs)}
+    made = [wire for text in texts for wire in text["outputs"] if wire.name not in ports]
+    return {
+        "pipelined": style == "pipeline",
+        "interval": _interval(body),
+        "locals": [_local(wire, False) for wire in made],
+        "calls": [(text["call"], text["node"]) for text in texts],
+    }
+
+
+def _interval(program: Program) -> int:
+    works = [s.work.reuse_factor for s in program.steps if isinstance(s.work, Layer)]
+    return max(works, default=1)
 
 
 def _layer_text(step: Step, text: LayerText, stream: bool) -> dict[str, Any]:
@@ -148,7 +208,6 @@ def _body(program: Program, style: str, texts: Iterable[Mapping[str, Any]]) -> d
         }
         for text in texts
     ]
-    works = [s.work.reuse_factor for s in program.steps if isinstance(s.work, Layer)]
     entry = [pair for wire in program.inputs for pair in watched.get(wire.name, [])]
     return {
         "ports": _ports(program),
@@ -156,7 +215,7 @@ def _body(program: Program, style: str, texts: Iterable[Mapping[str, Any]]) -> d
         "outputs": program.outputs,
         "stream": program.stream,
         "style": style,
-        "interval": max(works, default=1),
+        "interval": _interval(program),
         "locals": [_local(wire, program.stream) for wire in made],
         "entry": entry,
         "calls": calls,

@@ -17,8 +17,8 @@ from typing import Any
 from qapflow.errors import ToolMissing
 from qapflow.ir.fixed import Fixed
 from qapflow.lower.layer_text import LayerText, check_layer, print_layer
-from qapflow.lower.program import Layer, Program, Wire
-from qapflow.plan import Plan
+from qapflow.lower.program import Layer, Loop, Program, Wire
+from qapflow.plan import Plan, inside
 from qapflow.target import Target
 
 KERNEL = "QapflowKernel"
@@ -51,15 +51,28 @@ PASSES = (
 
 @dataclass(frozen=True, eq=False)
 class GraphText:
-    """What hls4ml prints for all layers, by step number, and the pipeline style it chose."""
+    """What hls4ml prints for all layers, by step number, and the pipeline style it chose.
+
+    `bodies` holds the same for the steps that are loops; `index` is the last of hls4ml's numbers.
+    """
 
     layers: Mapping[int, LayerText]
+    bodies: Mapping[int, GraphText]
+    index: int
     style: str
     version: str
 
+    @property
+    def generated(self) -> str:
+        """The code that hls4ml generated for all layers, those of loops included."""
+        own = "".join(code for layer in self.layers.values() for code in layer.generated)
+        return own + "".join(body.generated for body in self.bodies.values())
 
-def print_layers(program: Program, plan: Plan, target: Target, top: str) -> GraphText:
-    """Build hls4ml's graph of the program and print its layers.
+
+def print_layers(
+    program: Program, plan: Plan, target: Target, top: str, index: int = 0
+) -> GraphText:
+    """Build hls4ml's graph of the program and print its layers, numbered from `index` on.
 
     Raises:
         ToolMissing: hls4ml is not installed.
@@ -67,28 +80,33 @@ def print_layers(program: Program, plan: Plan, target: Target, top: str) -> Grap
     """
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            graph = _build_graph(program, plan, target, top)
+            graph = _build_graph(program, plan, target, top, index)
     except ImportError as error:
         raise ToolMissing(
             f"hls4ml cannot be imported: {error}", hint="pip install hls4ml"
         ) from error
-    layers = {}
+    layers, bodies, last = {}, {}, int(graph.index)
     for number, step in enumerate(program.steps):
         if isinstance(step.work, Layer):
-            node = graph.graph[_step_name(number)]
+            node = graph.graph[_step_name(number, index)]
             check_layer(node, step, step.work)
             layers[number] = print_layer(node)
+        elif isinstance(step.work, Loop):
+            body = inside(plan, step.node)
+            bodies[number] = print_layers(step.work.body, body, target, top, last)
+            last = bodies[number].index
     from hls4ml import __version__
 
-    return GraphText(layers, str(graph.config.pipeline_style), str(__version__))
+    style = "dataflow" if bodies else str(graph.config.pipeline_style)  # loops stay loops
+    return GraphText(layers, bodies, last, style, str(__version__))
 
 
-def _build_graph(program: Program, plan: Plan, target: Target, top: str) -> Any:
+def _build_graph(program: Program, plan: Plan, target: Target, top: str, index: int) -> Any:
     from hls4ml.model.graph import ModelGraph
     from hls4ml.model.optimizer import optimize_model
 
     _register()
-    entries = _entries(program)
+    entries = _entries(program, index)
     config = {
         "OutputDir": top,
         "ProjectName": top,
@@ -105,7 +123,7 @@ def _build_graph(program: Program, plan: Plan, target: Target, top: str) -> Any:
     }
     outputs = [entry["name"] for entry in entries if entry.get("is_output")]
     graph = ModelGraph.from_layer_list(
-        config, entries, [_edge_name(w) for w in program.inputs], outputs
+        config, entries, [_edge_name(w) for w in program.inputs], outputs, index
     )
     optimize_model(graph, (*INITIALIZERS, "vivado:transform_types"))
     _name_variables(graph, program)
@@ -128,7 +146,7 @@ def _register() -> None:
     register_layer(KERNEL, QapflowKernel)
 
 
-def _entries(program: Program) -> list[dict[str, Any]]:
+def _entries(program: Program, index: int) -> list[dict[str, Any]]:
     """Return one dictionary a layer, in order."""
     entries: list[dict[str, Any]] = []
     shapes: dict[str, tuple[int, ...]] = {}
@@ -148,9 +166,9 @@ def _entries(program: Program) -> list[dict[str, Any]]:
         outputs = {_edge_name(w): (_shape(w), fixed_text(w.type)) for w in step.outputs}
         shapes.update((wire.name, wire.shape) for wire in step.outputs)
         if isinstance(step.work, Layer):
-            entry = _layer_entry(number, step.work, sources, list(outputs))
+            entry = _layer_entry(_step_name(number, index), step.work, sources, list(outputs))
         else:
-            entry = _kernel_entry(_step_name(number), sources, outputs)
+            entry = _kernel_entry(_step_name(number, index), sources, outputs)
         entry["is_output"] = any(wire.name in ports for wire in step.outputs)
         entries.append(entry)
     return entries
@@ -166,10 +184,8 @@ def _kernel_entry(name: str, sources: list[str], wires: dict[str, Any]) -> dict[
     return entry | {"inputs": sources, "outputs": list(wires), "wires": wires}
 
 
-def _layer_entry(
-    number: int, layer: Layer, sources: list[str], outputs: list[str]
-) -> dict[str, Any]:
-    entry: dict[str, Any] = {"class_name": layer.class_name, "name": _step_name(number)}
+def _layer_entry(name: str, layer: Layer, sources: list[str], outputs: list[str]) -> dict[str, Any]:
+    entry: dict[str, Any] = {"class_name": layer.class_name, "name": name}
     entry |= {"inputs": sources, "outputs": outputs, "layer": layer}
     return entry | dict(layer.attributes)
 
@@ -230,5 +246,6 @@ def _edge_name(wire: Wire) -> str:
     return f"edge_{wire.name}"
 
 
-def _step_name(number: int) -> str:
-    return f"step{number}"
+def _step_name(number: int, index: int) -> str:
+    """Name a step: in the body of a loop with the number at which hls4ml's own begin there."""
+    return f"step{number}_{index}" if index else f"step{number}"

@@ -87,6 +87,10 @@ def _leaky(op: Leaky, x: Wire, out: Wire, stream: bool) -> Kernel:
 
 
 def _table(op: Table, x: Wire, out: Wire, stream: bool) -> Kernel:
+    if op.values.codes.ndim > 1:
+        rom = Rom("v", op.values.codes.reshape(-1), op.values.type)
+        sizes = {"n_in": x.size, "n_out": out.size, "width": out.shape[-1]}
+        return Kernel("lookup", "lookup", {"sizes": sizes, "first": op.first}, (rom,))
     return _map("table", x, (Rom("v", op.values.codes, op.values.type),), first=op.first)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from qapflow.errors import Unsupported
 from qapflow.ir.fixed import Fixed
 from qapflow.ir.net import Net, Node
-from qapflow.ir.ops import Affine, Clip, Const, Conv, Dense, Input, Leaky, Table, Threshold
+from qapflow.ir.ops import Affine, Clip, Const, Conv, Dense, Input, Leaky, Scan, Table, Threshold
 from qapflow.lower import kernels
 from qapflow.lower.build import live_nodes
 from qapflow.lower.layers import is_depthwise, multiplier_shape
 from qapflow.lower.moves import LoopsTooDeep
 from qapflow.lower.program import Wire
-from qapflow.plan import Choice, Plan
+from qapflow.plan import Choice, Plan, inside
 
 PORT_BITS = 63
 CONST_BITS = 53  # doubles carry constants through hls4ml and the HLS front end
@@ -20,9 +20,15 @@ MAX_BITS = 1024  # widest ap_int without a compiler definition
 
 def unsupported(net: Net, plan: Plan) -> list[Unsupported]:
     """List everything in `net` that has no exact form under `plan`, with the way out."""
-    found: list[Unsupported] = []
     ports = {node.name for node in net.inputs} | set(net.outputs)
+    return _unsupported(net, plan, ports)
+
+
+def _unsupported(net: Net, plan: Plan, ports: set[str]) -> list[Unsupported]:
+    found: list[Unsupported] = []
     for node in live_nodes(net):
+        if isinstance(node.op, Scan):
+            found += _unsupported(node.op.body, inside(plan, node.name), set())
         for reason, hint in _problems(net, node, plan, node.name in ports):
             found.append(
                 Unsupported(node.origin or node.name, type(node.op).__name__, reason, hint)
@@ -48,7 +54,7 @@ def _problems(net: Net, node: Node, plan: Plan, port: bool) -> list[tuple[str, s
     if isinstance(node.op, Dense | Conv):
         choice = plan.choices.get(node.name)
         found += _choice_problems(node.op, choice) if choice else []
-    elif not isinstance(node.op, Input) and not found:
+    elif not isinstance(node.op, Input | Scan) and not found:
         found += _kernel_problems(net, node, plan)
     return found
 
@@ -106,6 +112,8 @@ def _constants(node: Node) -> list[Const]:
         values = (op.slope, op.threshold)
     elif isinstance(op, Table | Threshold):
         values = (op.values,)
+    elif isinstance(op, Scan):
+        values = op.initial
     return [const for const in values if const is not None]
 
 

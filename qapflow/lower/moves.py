@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-from qapflow.ir.ops import Concat, Merge, Pad, Pool, Reduce, Reshape, Transpose, Upsample
+from qapflow.ir.ops import Concat, Flip, Merge, Pad, Pool, Reduce, Reshape, Transpose, Upsample
 from qapflow.lower.geometry import (
     broadcast_strides,
     collapse,
@@ -57,6 +57,13 @@ def _transpose(op: Transpose, inputs: Wires, out: Wire, stream: bool) -> Kernel:
     (x,) = inputs
     steps = strides(x.shape)
     return _gather(x, out, [(x.shape[axis], steps[axis]) for axis in op.order])
+
+
+def _flip(op: Flip, inputs: Wires, out: Wire, stream: bool) -> Kernel:
+    shape = inputs[0].shape
+    sizes = {"n_in": out.size, "n_out": out.size, "outer": prod(shape[: op.axis])}
+    sizes |= {"length": shape[op.axis], "inner": prod(shape[op.axis + 1 :])}
+    return Kernel("flip", "sizes", {"sizes": sizes})
 
 
 def _upsample(op: Upsample, inputs: Wires, out: Wire, stream: bool) -> Kernel:
@@ -176,6 +183,7 @@ def _reshape(op: Reshape, inputs: Wires, out: Wire, stream: bool) -> Kernel:
 MOVES: dict[type[Any], Callable[[Any, Wires, Wire, bool], Kernel]] = {
     Merge: _merge,
     Transpose: _transpose,
+    Flip: _flip,
     Upsample: _upsample,
     Pad: _pad,
     Pool: _pool,

@@ -77,11 +77,25 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
+class Loop:
+    """A program on arrays that runs `turns` times: its first ports are the states it carries.
+
+    Its inputs are the states, then one slice of each sequence; its outputs are the next states,
+    then the result, of which `emit` keeps "all" or the "last". `initial` holds the first states.
+    """
+
+    body: Program
+    initial: tuple[Rom, ...]
+    turns: int
+    emit: str
+
+
+@dataclass(frozen=True, eq=False)
 class Step:
     """One statement of the top function. `node` is the node of the network it belongs to."""
 
     node: str
-    work: Kernel | Layer
+    work: Kernel | Layer | Loop
     inputs: tuple[Wire, ...]
     outputs: tuple[Wire, ...]
 

@@ -45,9 +45,8 @@ def lower(net: Net, plan: Plan, target: Target, top: str) -> Files:
     graph = print_layers(program, plan, target, top)
     files = firmware(program, graph, top)
     names = [line.split('"')[1] for line in _include_lines(files, top)]
-    generated = "".join(code for layer in graph.layers.values() for code in layer.generated)
     headers, copied = kernel_headers(
-        [n for n in names if n.startswith("nnet_utils/")], plan.backend, generated
+        [n for n in names if n.startswith("nnet_utils/")], plan.backend, graph.generated
     )
     for part in (headers, ap_types(), _simulation(program, top), _scripts(plan, target, top)):
         files = files.merge(part)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Strategy = Literal["latency", "resource", "distributed_arithmetic"]
@@ -30,3 +30,10 @@ class Plan:
     clock_uncertainty_percent: float
     choices: Mapping[str, Choice]
     notes: tuple[str, ...] = ()
+
+
+def inside(plan: Plan, loop: str) -> Plan:
+    """Return the plan of a loop's body: one step at a time, on arrays."""
+    head = f"{loop}/"
+    choices = {k.removeprefix(head): v for k, v in plan.choices.items() if k.startswith(head)}
+    return replace(plan, io_type="io_parallel", choices=choices)

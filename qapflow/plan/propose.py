@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from qapflow.errors import UsageError
-from qapflow.ir.net import Net, Node
+from qapflow.ir.net import Net, Node, with_bodies
 from qapflow.ir.ops import Conv, Pool, Upsample
 from qapflow.plan import Backend, Choice, IoType, Plan, Strategy
 from qapflow.plan.match import match_overrides
@@ -62,6 +62,7 @@ def propose(
     Raises:
         UsageError: an unknown layer, an impossible reuse factor, or two back ends asked for.
     """
+    net = with_bodies(net)
     given = _read(overrides, backend)
     wanted = LayerOverride(
         strategy or given.model.strategy,

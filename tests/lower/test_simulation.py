@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from qapflow.ir.builder import NetBuilder
+from qapflow.ir.check import check
 from qapflow.ir.fixed import Fixed, Overflow, Rounding
 from qapflow.ir.ops import (
     Affine,
@@ -12,6 +13,7 @@ from qapflow.ir.ops import (
     Const,
     Conv,
     Dense,
+    Flip,
     Leaky,
     Merge,
     Pad,
@@ -19,6 +21,7 @@ from qapflow.ir.ops import (
     Quantize,
     Reduce,
     Reshape,
+    Scan,
     Table,
     Threshold,
     Transpose,
@@ -230,6 +233,70 @@ def shared_multipliers():
         for factor in {*factors[::every], factors[-1]}:
             grow.add(op, source, choice=Choice("resource", factor))
     return grow.finish(), grow.choices
+
+
+def loops():
+    """Loops with and without states, one in another, reversal, and tables of rows."""
+    grow = Grower()
+    sequence, series = grow.input((5, 3), X), grow.input((5,), U)
+    grow.add(Flip(0), sequence)
+    backwards = grow.add(Flip(1), sequence)
+    state, other = Fixed(True, 6, 2), Fixed(True, 7, 4)
+    start = Const(grow.rng.integers(-9, 9, (4,)), other)
+    zero = Const(np.zeros((), np.int64), state)
+
+    def recurrence(slices, inner=None):
+        body = NetBuilder()
+        h, c = body.add_input("h", (4,), state), body.add_input("c", (4,), other)
+        edges = [body.add_input(f"x{i}", *slice_) for i, slice_ in enumerate(slices)]
+        x = edges[0] if inner is None else body.add("inner", inner, edges[0])
+        if body.edges[x].shape == ():
+            x = body.add("row", Reshape((1,)), x)
+        total = body.add("hu", Dense(grow.const((4, 4))), h)
+        width = body.edges[x].shape[-1]
+        total = body.add(
+            "sum", Merge("add"), total, body.add("xw", Dense(grow.const((width, 4))), x)
+        )
+        kept = body.add("keep", Quantize(other, Rounding.RND, Overflow.SAT), total)
+        mixed = body.add("mix", Merge("max"), kept, c)
+        new = body.add("new", Quantize(state, Rounding.TRN, Overflow.WRAP), mixed)
+        for edge in edges[1:]:
+            flat = body.add("flat", Dense(grow.const((body.edges[edge].shape[-1], 4))), edge)
+            mixed = body.add("more", Merge("sub"), mixed, flat)
+        return body.finish((new, kept, mixed))
+
+    initial = (zero, start)
+    grow.add(Scan(recurrence([((3,), X)]), initial), sequence)
+    grow.add(Scan(recurrence([((3,), X)]), initial, "last"), backwards)
+    grow.add(Scan(recurrence([((), U)]), initial), series)
+    grow.add(Scan(recurrence([((3,), X), ((3,), X)]), initial), sequence, backwards)
+    shared = grow.add(Scan(recurrence([((3,), X)]), initial), sequence)
+    grow.choices[f"{shared}/hu"] = Choice("resource", 2)
+
+    plane = grow.input((4, 5, 3), X)
+    inner = Scan(recurrence([((3,), X)]), initial, "last")
+    grow.add(Scan(recurrence([((5, 3), X)], inner), initial), plane)
+
+    pixel = NetBuilder()
+    pixel.add_input("x", (5, 3), X)
+    pixel.add("conv", Conv(grow.const((2, 3, 2)), None, (1,), ((0, 1),), (1,)), "x")
+    pixel.add("peak", Reduce("max", (0, 1)), "conv")
+    grow.add(Scan(pixel.finish(("conv",)), ()), plane)
+    grow.add(Scan(pixel.finish(("peak",)), ()), plane)
+
+    rows = Const(grow.rng.integers(-16, 16, (64, 3)), W)
+    grow.add(Table(0, rows), series)
+    grow.add(Table(0, rows), grow.input((2, 3), U))
+    return grow.finish(), grow.choices
+
+
+@BOTH
+@BACKENDS
+def test_loops_compute_what_the_network_means(simulate, plan, io_type, backend):
+    net, choices = loops()
+    assert check(net) == []
+    wrong, _ = simulate(net, plan(io_type, backend, choices))
+    assert wrong == []
 
 
 @BOTH

@@ -54,6 +54,32 @@ Packets:
     }
 }
 
+// One element in, a row of a table out.
+template <class CONFIG, class X, class Y> void lookup(X x[CONFIG::n_in], Y y[CONFIG::n_out]) {
+    #pragma HLS PIPELINE
+    for (unsigned i = 0; i < CONFIG::n_in; i++)
+        for (unsigned c = 0; c < CONFIG::width; c++)
+            y[i * CONFIG::width + c] = CONFIG::value(x[i], c);
+}
+
+template <class CONFIG, class X, class Y> void lookup(hls::stream<X> &x, hls::stream<Y> &y) {
+Packets:
+    for (unsigned p = 0; p < CONFIG::n_in / X::size; p++) {
+        X in = x.read();
+    Elements:
+        for (unsigned i = 0; i < X::size; i++) {
+            #pragma HLS PIPELINE II=1
+            Y out;
+            PRAGMA_DATA_PACK(out)
+            for (unsigned c = 0; c < CONFIG::width; c++) {
+                #pragma HLS UNROLL
+                out[c] = CONFIG::value(in[i], c);
+            }
+            y.write(out);
+        }
+    }
+}
+
 } // namespace qapflow
 
 #endif

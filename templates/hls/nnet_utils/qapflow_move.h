@@ -62,6 +62,31 @@ template <class CONFIG, class X, class Y> void gather(hls::stream<X> &x, hls::st
     write_all(to, y);
 }
 
+// One axis backwards.
+template <class CONFIG, class X, class Y> void flip_loops(X x[CONFIG::n_in], Y y[CONFIG::n_out]) {
+    #pragma HLS INLINE
+    unsigned i = 0;
+    for (unsigned o = 0; o < CONFIG::outer; o++)
+        for (unsigned n = CONFIG::length; n > 0; n--)
+            for (unsigned k = 0; k < CONFIG::inner; k++) {
+                #pragma HLS PIPELINE
+                y[i++] = x[(o * CONFIG::length + n - 1) * CONFIG::inner + k];
+            }
+}
+
+template <class CONFIG, class X, class Y> void flip(X x[CONFIG::n_in], Y y[CONFIG::n_out]) {
+    #pragma HLS PIPELINE
+    flip_loops<CONFIG, X, Y>(x, y);
+}
+
+template <class CONFIG, class X, class Y> void flip(hls::stream<X> &x, hls::stream<Y> &y) {
+    typename X::value_type from[CONFIG::n_in];
+    typename Y::value_type to[CONFIG::n_out];
+    read_all(x, from);
+    flip_loops<CONFIG>(from, to);
+    write_all(to, y);
+}
+
 // Another packet size, same order.
 template <class CONFIG, class X, class Y> void repack(hls::stream<X> &x, hls::stream<Y> &y) {
     typename X::value_type buffer[CONFIG::n_out];
