@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from qapflow.estimate.compose import total
@@ -17,8 +18,8 @@ from qapflow.estimate.plain import fifo_cost, line_buffer_cost, plain_cost, wind
 from qapflow.estimate.resources import Cost, distributed_cost, latency_cost, resource_cost
 from qapflow.estimate.spread import CALIBRATED_NS, EXACT, UNCALIBRATED, make_figure, spread_of
 from qapflow.ir.net import Edge, Net, Node
-from qapflow.ir.ops import Conv, Dense, Input, Reshape
-from qapflow.plan import Choice, Plan
+from qapflow.ir.ops import Conv, Dense, Input, Reshape, Scan
+from qapflow.plan import Choice, Plan, inside
 from qapflow.report.figures import Figure
 from qapflow.target import Target
 
@@ -37,11 +38,40 @@ def estimate(net: Net, plan: Plan, target: Target) -> Estimates:
 
     All figures are `Source.ESTIMATE` with an interval; a note says where no report covers a case.
     """
-    return {
-        node.name: _estimate_node(net, node, plan, target)
-        for node in net.nodes
-        if is_hardware(node)
-    }
+    figures: Estimates = {}
+    for node in net.nodes:
+        if isinstance(node.op, Scan):
+            figures |= _estimate_loop(net, node, node.op, plan, target)
+        elif is_hardware(node):
+            figures[node.name] = _estimate_node(net, node, plan, target)
+    return figures
+
+
+def _estimate_loop(net: Net, node: Node, op: Scan, plan: Plan, target: Target) -> Estimates:
+    """Estimate the body, named `loop/node`, and the loop: one step after the other, and registers.
+
+    Nothing of a step can start before the states of the last one are there.
+    """
+    inner = inside(plan, node.name)
+    body = estimate(op.body, inner, target)
+    step = dict(total(op.body, inner, body))["latency_cycles"]
+    turns = net.edge(node.inputs[0]).shape[0]
+    cycles = replace(
+        step,
+        value=turns * (step.value + 1),
+        low=turns * ((step.low or 0.0) + 1),
+        high=None if step.high is None else turns * (step.high + 1),
+        note="; ".join(filter(None, (step.note, "uncalibrated for loops over time"))),
+    )
+    kept = sum(part.out.type.width * math.prod(part.out.shape) for part in op.body.inputs)
+    figures = {"latency_cycles": cycles, "ii_cycles": cycles}
+    amounts = {"lut": 0.0, "ff": 2.0 * kept, "dsp": 0.0, "bram18": 0.0}
+    if plan.io_type == "io_stream":
+        amounts = {key: amounts[key] + value for key, value in fifo_cost(node.out).amounts.items()}
+    for name, amount in amounts.items():
+        figures[name] = make_figure(amount, name, UNCALIBRATED)
+    figures["uram"] = make_figure(0, "uram", EXACT)
+    return {f"{node.name}/{name}": row for name, row in body.items()} | {node.name: figures}
 
 
 def _estimate_node(net: Net, node: Node, plan: Plan, target: Target) -> dict[str, Figure]:

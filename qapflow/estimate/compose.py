@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 
 from qapflow.estimate.latency import positions, window_wait
 from qapflow.ir.net import Net, Node
-from qapflow.ir.ops import Clip, Concat, Pad, Transpose, Upsample
+from qapflow.ir.ops import Clip, Concat, Flip, Pad, Transpose, Upsample
 from qapflow.plan import Plan
 from qapflow.report.figures import FIGURES, Figure, Source
 
-WIRING = (Clip, Concat, Pad, Transpose, Upsample)
+WIRING = (Clip, Concat, Flip, Pad, Transpose, Upsample)
 MODULE_CYCLES = 0.87  # the pipeline register between modules: median over 50 csynth reports
 
 Bound = Callable[[Figure], float]

@@ -99,3 +99,15 @@ def with_bodies(net: Net) -> Net:
             ]
         nodes.append(node)
     return Net(tuple(nodes), net.outputs)
+
+
+def count_turns(net: Net) -> dict[str, int]:
+    """Return how often each node of `with_bodies(net)` runs for one sample."""
+    turns = {}
+    for node in net.nodes:
+        turns[node.name] = 1
+        if isinstance(node.op, Scan):
+            (steps,) = {net.edge(name).shape[0] for name in node.inputs}
+            inner = count_turns(node.op.body)
+            turns |= {f"{node.name}/{name}": steps * count for name, count in inner.items()}
+    return turns

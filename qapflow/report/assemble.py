@@ -12,7 +12,7 @@ from qapflow import __version__
 from qapflow.estimate import estimate, is_hardware, total
 from qapflow.frontend.model import LayerRecord
 from qapflow.ir.interval import Interval, bound_net
-from qapflow.ir.net import Edge, Net, Node
+from qapflow.ir.net import Edge, Net, Node, with_bodies
 from qapflow.ir.ops import Affine, Conv, Dense, Reshape
 from qapflow.plan import Plan
 from qapflow.report.budgets import check_budgets
@@ -63,7 +63,8 @@ def assemble(
 ) -> Report:
     """Return the report of a build: estimates, ledger, headroom, budgets, and the findings."""
     found = findings or Findings()
-    intervals = bound_net(net)
+    flat = with_bodies(net)
+    intervals = bound_net(flat)
     figures = estimate(net, plan, target)
     totals = (*total(net, plan, figures), *found.totals)
     report = Report(
@@ -76,7 +77,7 @@ def assemble(
         backend=plan.backend,
         io_type=plan.io_type,
         regime="exact" if all(r.regime == "exact" for r in records) else "chosen",
-        layers=_layers(net, plan, intervals, records, found, figures),
+        layers=_layers(flat, plan, intervals, records, found, figures),
         totals=totals,
         fits=False,
         headroom="",
@@ -85,7 +86,7 @@ def assemble(
         accuracy=found.accuracy,
         budgets=(),
         tools=found.tools,
-        overflow_statement=state_overflow(net, intervals),
+        overflow_statement=state_overflow(flat, intervals),
         notes=_notes(plan, target, found.notes),
     )
     return _judge(report, budgets or Budgets())

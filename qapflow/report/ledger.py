@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from qapflow.frontend.model import LayerRecord
-from qapflow.ir.net import Net, Node
+from qapflow.ir.net import Net, Node, count_turns, with_bodies
 from qapflow.ir.ops import Conv, Dense
 from qapflow.plan import Choice, Plan
 from qapflow.report.figures import LedgerRow
@@ -25,21 +25,24 @@ def folds_zeros(choice: Choice) -> bool:
 
 def make_ledger(net: Net, plan: Plan, records: Sequence[LayerRecord]) -> tuple[LedgerRow, ...]:
     """Return one row for each Keras layer with kernel weights."""
+    turns = count_turns(net)
     nodes: dict[str, list[Node]] = {}
-    for node in net.nodes:
+    for node in with_bodies(net).nodes:
         if isinstance(node.op, Dense | Conv):
             nodes.setdefault(node.origin, []).append(node)
     return tuple(
-        _row(record, nodes.get(record.name, []), plan) for record in records if record.weights
+        _row(record, nodes.get(record.name, []), plan, turns)
+        for record in records
+        if record.weights
     )
 
 
-def _row(record: LayerRecord, nodes: list[Node], plan: Plan) -> LedgerRow:
+def _row(record: LayerRecord, nodes: list[Node], plan: Plan, turns: Mapping[str, int]) -> LedgerRow:
     total = removed = 0
     kept: list[Choice] = []
     for node in nodes:
         choice = plan.choices.get(node.name, Choice("latency", 1))
-        count, zeros = _multiplications(node)
+        count, zeros = _multiplications(node, turns[node.name])
         total += count
         if folds_zeros(choice):
             removed += zeros
@@ -56,11 +59,11 @@ def _row(record: LayerRecord, nodes: list[Node], plan: Plan) -> LedgerRow:
     )
 
 
-def _multiplications(node: Node) -> tuple[int, int]:
+def _multiplications(node: Node, turns: int) -> tuple[int, int]:
     """Return multiplications a sample, zeros included, and those with a zero weight."""
     assert isinstance(node.op, Dense | Conv)
     codes = node.op.weight.codes
-    places = math.prod(node.out.shape[:-1])
+    places = math.prod(node.out.shape[:-1]) * turns
     return codes.size * places, int(np.count_nonzero(codes == 0)) * places
 
 
