@@ -10,6 +10,7 @@ import numpy as np
 
 from qapflow.frontend.quantizers.emulate_functions import real_sigmoid
 from qapflow.frontend.quantizers.relu import add_relu
+from qapflow.frontend.quantizers.shrink import add_hard_silu, add_log_sigmoid, add_shrink
 from qapflow.frontend.quantizers.site import Activated, Site
 from qapflow.frontend.quantizers.softmax import add_softmax
 from qapflow.frontend.quantizers.spec import UnsupportedQuantizer
@@ -55,10 +56,16 @@ def add_keras_activation(
         return _report(site, name, tabulate(site, BOUNDED[name], float_bits - 2))
     if name in GATED:
         return _gated(site, name, bool(params.get("approximate")), float_bits)
-    if name in ("elu", "selu", "softplus"):
+    if name in ("elu", "celu", "selu", "softplus"):
         return _piecewise(site, name, float(params.get("alpha", 1.0)), float_bits)
     if name == "exponential":
         return _exponential(site, float_bits)
+    if name in ("soft_shrink", "hard_shrink", "tanh_shrink"):
+        return add_shrink(site, name, float_bits)
+    if name in ("hard_silu", "hard_swish"):
+        return add_hard_silu(site, float_bits)
+    if name == "log_sigmoid":
+        return add_log_sigmoid(site, float_bits)
     raise UnsupportedQuantizer(
         f"the activation {name!r} is not supported", "docs/quantizers.md lists those that are"
     )
@@ -93,8 +100,9 @@ def _piecewise(site: Site, name: str, alpha: float, float_bits: int) -> Activate
         branch, curve = site, Curve(lambda x: np.log1p(np.exp(-np.abs(x))), -12, 12, (0.0,))
     else:
         factor = SELU_ALPHA * SELU_SCALE if name == "selu" else alpha
+        stretch = alpha if name == "celu" else 1.0
         branch = site.add(Clip(None, zero), suffix="negative")
-        curve = Curve(lambda x: factor * np.expm1(np.minimum(x, 0)), -12, 0)
+        curve = Curve(lambda x: factor * np.expm1(np.minimum(x, 0) / stretch), -12 * stretch, 0)
     tail = tabulate(replace(branch, name=f"{site.name}_table"), curve, float_bits - 3)
     linear = site.add(Clip(zero, None), suffix="positive")
     error = tail.error

@@ -177,6 +177,13 @@ KERAS_ACTIVATIONS = (
     "silu",
     "gelu",
     "mish",
+    "celu",
+    "hard_silu",
+    "hard_swish",
+    "log_sigmoid",
+    "soft_shrink",
+    "hard_shrink",
+    "tanh_shrink",
 )
 
 # parameters that do not change what a quantizer computes at inference

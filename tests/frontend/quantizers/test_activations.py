@@ -189,6 +189,10 @@ SMOOTH = {
     "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
     "gelu": lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
     "exponential": np.exp,
+    "celu": lambda x: np.where(x > 0, x, np.expm1(x)),
+    "hard_silu": lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
+    "log_sigmoid": lambda x: -np.logaddexp(0, -x),
+    "tanh_shrink": lambda x: x - np.tanh(x),
 }
 
 
@@ -202,6 +206,16 @@ def test_smooth_functions_stay_within_the_stated_error(name, kind):
     reach = 1.0 if name == "exponential" else 1 / 16
     assert stated <= 2e-2 * max(1.0, reach * np.abs(got).max())
     assert not result.exact
+
+
+@pytest.mark.parametrize("kind", ["s8.4", "s10.1", "u9.0", "s16.11"])
+def test_shrinking_is_exact(kind):
+    x, got, result = apply("soft_shrink", kind, keras={})
+    assert np.array_equal(got, np.sign(x) * np.maximum(np.abs(x) - 0.5, 0))
+    assert result.exact
+    x, got, result = apply("hard_shrink", kind, keras={})
+    assert np.array_equal(got, np.where(np.abs(x) > 0.5, x, 0))
+    assert result.exact
 
 
 @pytest.mark.parametrize(("version", "slope"), [("2.15.0", 0.2), ("3.4.1", 1 / 6)])
