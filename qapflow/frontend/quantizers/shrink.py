@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from qapflow.frontend.quantizers.relu import FLOAT32_BITS
 from qapflow.frontend.quantizers.site import Activated, Site
 from qapflow.frontend.quantizers.tables import Curve, round_to_width, tabulate
 from qapflow.ir.ops import Affine, Clip, Const, Merge, Threshold
@@ -21,18 +22,23 @@ def add_shrink(site: Site, name: str, float_bits: int) -> Activated:
     """
     if name == "soft_shrink":
         middle = site.add(Clip(Const.exact(-SHRINK), Const.exact(SHRINK)), suffix="middle")
-        return site.add(Merge("sub"), middle).done()
+        return _exact(site.add(Merge("sub"), middle), name)
     if name == "hard_shrink":
         lsb = float(site.type.lsb)
         above = (np.floor(SHRINK / lsb) + 1) * lsb  # the first value that is more than 0.5
         steps = Const.exact(np.array([-SHRINK, above]))
         gate = site.add(Threshold(steps, Const.exact(np.array([1.0, 0.0, 1.0]))), suffix="gate")
-        return site.add(Merge("mul"), gate).done()
+        return _exact(site.add(Merge("mul"), gate), name)
     table = tabulate(
         replace(site, name=f"{site.name}_table"), Curve(np.tanh, -4, 4), float_bits - 2
     )
     out, lost = round_to_width(site.add(Merge("sub"), table.site), float_bits)
     return _say(out, name, table.entries, table.error + lost)
+
+
+def _exact(site: Site, name: str) -> Activated:
+    exact = site.type.width <= FLOAT32_BITS
+    return site.done(exact, "" if exact else f"{name} gives more bits than float32 has")
 
 
 def add_hard_silu(site: Site, float_bits: int) -> Activated:
