@@ -34,6 +34,8 @@ PLAN = "plan.json"
 PROJECT = "hls"
 VECTORS = "vectors"
 VERIFICATION = "verification"
+OVERFLOW = "verification/overflow.json"
+WITNESS = "verification/overflow_witness.npz"
 SYNTHESIS = "synthesis.json"
 
 

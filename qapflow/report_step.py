@@ -6,9 +6,19 @@ import json
 import math
 from typing import Any
 
-from qapflow.context import SYNTHESIS, Context
+from qapflow.context import OVERFLOW, SYNTHESIS, Context
 from qapflow.report.assemble import Findings, assemble
-from qapflow.report.figures import Accuracy, Comparison, Difference, Figure, Report, Source, ToolRun
+from qapflow.report.figures import (
+    Accuracy,
+    Comparison,
+    Difference,
+    Figure,
+    OverflowProof,
+    Report,
+    Source,
+    ToolRun,
+)
+from qapflow.report.json import read_as
 from qapflow.versions import compiler_version, keras_versions, package_version
 
 
@@ -26,6 +36,7 @@ def assemble_report(context: Context) -> Report:
         tools=(*_tools(checks["keras"]["versions"]), *_synth_tools(synthesis)),
         totals=tuple((name, read_figure(figure)) for name, figure in synthesis["totals"]),
         notes=tuple(note for note in notes if note),
+        overflow=read_as(OverflowProof, json.loads(context.folder.read(OVERFLOW)), OVERFLOW),
     )
     return assemble(
         context.net,

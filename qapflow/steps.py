@@ -10,12 +10,14 @@ from qapflow.cache import Step
 from qapflow.context import (
     LOADED_NET,
     NET,
+    OVERFLOW,
     PLAN,
     PROJECT,
     RECORDS,
     SYNTHESIS,
     VECTORS,
     VERIFICATION,
+    WITNESS,
     Context,
     write_codes,
 )
@@ -159,6 +161,21 @@ def check_passes(context: Context) -> Files:
     return Files({f"{VERIFICATION}/passes.json": to_json({"comparison": _comparison(item)})})
 
 
+def prove_overflow(context: Context) -> Files:
+    """Prove what cannot overflow, and search inputs for what can."""
+    from qapflow.verify.overflow import prove_overflow as prove
+
+    net = context.net
+    proof, codes = prove(net, context.vectors("inputs"))
+    files = {}
+    if codes:
+        values = {name: net.edge(name).type.decode(array) for name, array in codes.items()}
+        files[WITNESS] = write_codes(values)
+        proof = replace(proof, witness=WITNESS)
+    files[OVERFLOW] = to_json(asdict(proof))
+    return Files(files)
+
+
 def simulate(context: Context) -> Files:
     """Compile the C simulation and hold it against the interpreter."""
     from qapflow.report.figures import Comparison
@@ -240,13 +257,14 @@ STEPS: tuple[Step[Context], ...] = (
     Step("lower", ("optimise", "plan"), lower_settings, lower),
     Step("make_vectors", ("optimise",), vector_settings, make_vectors),
     Step("check_passes", ("load", "optimise", "make_vectors"), _nothing, check_passes),
+    Step("prove_overflow", ("optimise", "make_vectors"), _nothing, prove_overflow),
     Step("simulate", ("lower", "make_vectors"), csim_settings, simulate),
     Step("compare_keras", ("load", "make_vectors"), keras_settings, compare_keras),
     Step("synthesise", ("lower", "make_vectors"), synth_settings, synthesise),
     Step(
         "report",
-        ("load", "optimise", "plan", "lower", "make_vectors", "check_passes", "simulate",
-         "compare_keras", "synthesise"),
+        ("load", "optimise", "plan", "lower", "make_vectors", "check_passes",
+         "prove_overflow", "simulate", "compare_keras", "synthesise"),
         report_settings,
         report,
     ),

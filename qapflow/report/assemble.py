@@ -21,6 +21,7 @@ from qapflow.report.figures import (
     Comparison,
     Figure,
     LayerReport,
+    OverflowProof,
     Report,
     ToolRun,
 )
@@ -29,6 +30,7 @@ from qapflow.report.ledger import make_ledger
 from qapflow.report.overflow import overflow_of, state_overflow
 from qapflow.settings import Budgets
 from qapflow.target import Target
+from qapflow.verify.overflow import prove_overflow
 
 Range = tuple[float, float]
 
@@ -38,7 +40,8 @@ class Findings:
     """What was measured on a build, all optional.
 
     `observed` are ranges of values by edge on the verification vectors; `totals` are figures of
-    whole designs from tools, `layer_figures` those of nodes, which replace estimates.
+    whole designs from tools, `layer_figures` those of nodes, which replace estimates. Without
+    `overflow` the proof is made without searching.
     """
 
     comparisons: tuple[Comparison, ...] = ()
@@ -48,6 +51,7 @@ class Findings:
     totals: tuple[tuple[str, Figure], ...] = ()
     layer_figures: Mapping[str, Mapping[str, Figure]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    overflow: OverflowProof | None = None
 
 
 def assemble(
@@ -65,6 +69,7 @@ def assemble(
     found = findings or Findings()
     flat = with_bodies(net)
     intervals = bound_net(flat)
+    proof = found.overflow or prove_overflow(net, {}, work=0)[0]
     figures = estimate(net, plan, target)
     totals = (*total(net, plan, figures), *found.totals)
     report = Report(
@@ -77,7 +82,7 @@ def assemble(
         backend=plan.backend,
         io_type=plan.io_type,
         regime="exact" if all(r.regime == "exact" for r in records) else "chosen",
-        layers=_layers(flat, plan, intervals, records, found, figures),
+        layers=_layers(flat, plan, intervals, records, replace(found, overflow=proof), figures),
         totals=totals,
         fits=False,
         headroom="",
@@ -86,8 +91,9 @@ def assemble(
         accuracy=found.accuracy,
         budgets=(),
         tools=found.tools,
-        overflow_statement=state_overflow(flat, intervals),
+        overflow_statement=state_overflow(proof),
         notes=_notes(plan, target, found.notes),
+        overflow=proof,
     )
     return _judge(report, budgets or Budgets())
 
@@ -166,7 +172,7 @@ def _layer(
         weight_range=_weight_range(node, constant.type.frac) if constant else None,
         weights=int(weights.size),
         nonzero_weights=int(np.count_nonzero(weights)),
-        can_overflow=overflow_of(net, node, intervals),
+        can_overflow=overflow_of(found.overflow, node.name) if found.overflow else "",
         figures={**figures, **found.layer_figures.get(node.name, {})},
         inputs=tuple(_feeder(net, name) for name in node.inputs),
     )

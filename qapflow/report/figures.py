@@ -64,7 +64,7 @@ class LayerReport:
     weight_range: tuple[float, float] | None
     weights: int
     nonzero_weights: int
-    can_overflow: str  # "" or "saturates", "wraps": only ever by the model's own quantizer
+    can_overflow: str  # "", or of a quantizer: "wraps", "may wrap", "saturates", "may saturate"
     figures: Mapping[str, Figure] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()  # the edges it reads
 
@@ -146,6 +146,62 @@ class ToolRun:
 
 
 @dataclass(frozen=True)
+class Margin:
+    """How much of an accumulator's type the proved range of its partial sums leaves free.
+
+    `low` and `high` are codes. `bits` is how often the range could double before it overflows, and
+    `percent` the unused share; both are negative where the type does not hold the range.
+    """
+
+    node: str
+    layer: str
+    type: str
+    low: int
+    high: int
+    bits: float
+    percent: float
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One end at which a quantizer's type may be left.
+
+    A saturating quantizer "clips", an unsigned one "rectifies" below zero: both as the model says.
+    "wraps" changes the value altogether. "does" is proved by the sample `row` of the witness file,
+    in which element `index` goes from `before` to `after`.
+    """
+
+    node: str
+    layer: str
+    type: str
+    kind: Literal["wraps", "clips", "rectifies"]
+    end: Literal["above", "below"]
+    verdict: Literal["does", "not excluded"]
+    bound: float  # the furthest real value that the proof leaves open
+    limit: float  # the end of the type
+    share: float  # percent of this quantizer's values on the verification vectors
+    row: int | None = None
+    index: tuple[int, ...] = ()
+    before: float | None = None
+    after: float | None = None
+
+
+@dataclass(frozen=True)
+class OverflowProof:
+    """What can overflow: margins of accumulators, and what quantizers do at their ends.
+
+    A quantizer end that is not among `losses` cannot be left by any input.
+    """
+
+    premises: tuple[str, ...]
+    margins: tuple[Margin, ...]
+    quantizers: int
+    losses: tuple[Loss, ...]
+    witness: str  # the file with inputs in real values, "" without any
+    counts: str = ""  # what the instrumented C simulation said
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything a build found out."""
 
@@ -169,6 +225,7 @@ class Report:
     tools: tuple[ToolRun, ...]
     overflow_statement: str  # "no accumulator can overflow: ..." with the narrowest margin
     notes: tuple[str, ...] = ()
+    overflow: OverflowProof | None = None
 
     @property
     def passed(self) -> bool:

@@ -7,7 +7,7 @@ import math
 import jinja2
 from markupsafe import Markup
 
-from qapflow.report import plots, words
+from qapflow.report import overflow, plots, words
 from qapflow.report.figures import Report
 from qapflow.report.headroom import best_figures
 from qapflow.resources import templates_dir
@@ -25,6 +25,7 @@ def render_html(report: Report) -> str:
         .render(
             report=report,
             words=words,
+            overflow=overflow,
             verdict=words.judge(report),
             latency=best.get("latency_cycles"),
             interval=best.get("ii_cycles"),

@@ -8,12 +8,14 @@ import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from qapflow.errors import UsageError
 from qapflow.report.figures import Report
 
-FORMAT = "qapflow report 1"
+T = TypeVar("T")
+
+FORMAT = "qapflow report 2"
 
 
 def render_json(report: Report) -> str:
@@ -45,6 +47,17 @@ def read_report(text: str) -> Report:
     report = _decode(Report, data, "report")
     assert isinstance(report, Report)
     return report
+
+
+def read_as(kind: type[T], data: Any, at: str) -> T:
+    """Build a record of the report from its JSON; `at` names it in errors.
+
+    Raises:
+        UsageError: a value is missing or of the wrong kind.
+    """
+    made = _decode(kind, data, at)
+    assert isinstance(made, kind)
+    return made
 
 
 def _encode(value: Any) -> Any:

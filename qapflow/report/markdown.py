@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
-from qapflow.report import words
+from qapflow.report import overflow, words
 from qapflow.report.figures import LayerReport, Report
 
 MARKS = {"passed": "✅", "failed": "❌", "unverified": "⚠️"}
@@ -79,9 +79,9 @@ def _details(report: Report) -> Iterable[str]:
             f"Float Keras: {escape(words.accuracy_text(report.accuracy))}"
             if report.accuracy
             else "",
-            escape(report.overflow_statement),
         ],
     )
+    yield _fold("Overflow", list(_overflow(report)))
     titles, rows = words.by_source(report)
     yield _fold("Figures by source", [_table(titles, rows, "l" + "r" * (len(titles) - 1))])
     yield _fold(f"Layers ({len(report.layers)})", [_layers(report.layers)])
@@ -89,6 +89,15 @@ def _details(report: Report) -> Iterable[str]:
     notes = (*words.estimate_notes(report), *report.notes)
     tools = [f"{t.name} {t.version}: {t.status} {t.detail}" for t in report.tools]
     yield _fold("Tools and notes", ["\n".join(f"- {escape(n)}" for n in (*tools, *notes))])
+
+
+def _overflow(report: Report) -> Iterable[str]:
+    yield escape(report.overflow_statement)
+    if proof := report.overflow:
+        yield "\n".join(f"> ⚠️ {escape(text)}" for text in overflow.warnings(proof))
+        yield _table(overflow.MARGIN_TITLES, overflow.margin_rows(proof), "llllrr")
+        yield _table(overflow.LOSS_TITLES, overflow.loss_rows(proof), "lllllr")
+        yield "\n".join(f"- {escape(line)}" for line in overflow.about(proof))
 
 
 def _layers(layers: Sequence[LayerReport]) -> str:

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from qapflow.report import words
+from qapflow.report import overflow, words
 from qapflow.report.figures import Figure, LayerReport, Report
 from qapflow.report.headroom import best_figures
 from qapflow.report.words import printable
@@ -20,6 +20,8 @@ STYLES = {"passed": "bold green", "failed": "bold red", "unverified": "bold yell
 SHORT_TITLES = {**words.UNITS, "latency_cycles": "cycles", "ii_cycles": "II"}
 NAME = 26  # columns for the name of a layer, the middle of longer ones left out
 SHORT_NAME = 18  # where there are many columns
+MOST_ROWS = 16  # of the tables of overflow: the rest is in the JSON
+RIGHT = ("spare bits", "spare", "of values")
 MARKS = {"equal": "equal", "different": "DIFFERENT", "not run": "not run"}
 
 
@@ -51,7 +53,8 @@ def _sections(report: Report) -> Iterable[RenderableType]:
     yield from _section("Layers", _layers(report.layers))
     yield from _section("Cost by layer", _costs(report))
     yield from _section("Pruning ledger", _ledger(report))
-    yield from _section("Verification", _verification(report), _say(report.overflow_statement))
+    yield from _section("Verification", _verification(report))
+    yield from _section("Overflow", *_overflow(report))
     yield from _section("Budgets", _budgets(report))
     yield from _section("Tools", _tools(report))
     yield from _section("Notes", *(_say(f"- {note}") for note in _all_notes(report)))
@@ -237,6 +240,27 @@ def _verification(report: Report) -> RenderableType | None:
             Text("float Keras"), Text("distance"), Text(words.accuracy_text(report.accuracy))
         )
     return table if table.row_count else None
+
+
+def _overflow(report: Report) -> Iterable[RenderableType | None]:
+    yield _say(report.overflow_statement)
+    proof = report.overflow
+    if proof is None:
+        return
+    yield from (Text(printable(f"warning: {w}"), style="yellow") for w in overflow.warnings(proof))
+    for titles, rows, total in (
+        (overflow.MARGIN_TITLES, overflow.margin_rows(proof, MOST_ROWS), len(proof.margins)),
+        (overflow.LOSS_TITLES, overflow.loss_rows(proof, MOST_ROWS), len(proof.losses)),
+    ):
+        if rows:
+            columns = [(title, "right" if title in RIGHT else "left") for title in titles]
+            columns = [(t, "left!" if t == "how known" else align) for t, align in columns]
+            table = _table(*columns)
+            for row in rows:
+                _add(table, [words.clip(row[0], SHORT_NAME), *row[1:]])
+            yield table
+            yield _say(overflow.more(len(rows), total))
+    yield from (Text(printable(line), style="dim") for line in overflow.about(proof))
 
 
 def _budgets(report: Report) -> RenderableType | None:

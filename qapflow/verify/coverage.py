@@ -74,7 +74,7 @@ def _count(op: Quantize, before: Codes, after: Codes, frac: int) -> NDArray[np.i
     return np.array([np.count_nonzero(mask) for mask in found], np.int64)
 
 
-def _ratio(op: Quantize, codes: Codes, frac: int) -> tuple[Codes, int]:
+def ratio(op: Quantize, codes: Codes, frac: int) -> tuple[Codes, int]:
     """Return numerator and divisor whose rounded quotient the quantizer takes."""
     shift = op.type.frac - frac
     codes = np.asarray(codes)
@@ -88,7 +88,7 @@ def _ratio(op: Quantize, codes: Codes, frac: int) -> tuple[Codes, int]:
 
 def tie_mask(op: Quantize, codes: Codes, frac: int) -> NDArray[np.bool_]:
     """Tell which codes on the grid `2**-frac` lie exactly between two results."""
-    above, divisor = _ratio(op, codes, frac)
+    above, divisor = ratio(op, codes, frac)
     if divisor % 2:
         return np.zeros(above.shape, bool)
     return np.asarray(above % divisor == divisor // 2, bool)
@@ -99,7 +99,7 @@ def will_saturate(op: Quantize, codes: Codes, frac: int) -> NDArray[np.bool_]:
 
     What an unsigned type cuts off below zero is its rectifying and does not count.
     """
-    above, divisor = _ratio(op, codes, frac)
+    above, divisor = ratio(op, codes, frac)
     rounded = round_ratio(above, divisor, op.rounding)
     below = (rounded < op.type.lo) & op.type.signed
     return np.asarray(below | (rounded > op.type.hi), bool)

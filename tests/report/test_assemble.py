@@ -12,6 +12,7 @@ from qapflow.report.assemble import Findings, assemble, observe
 from qapflow.report.figures import FIGURES, Comparison, Figure, Source
 from qapflow.report.plots import latency_plot, resource_plot
 from qapflow.settings import Budgets
+from qapflow.verify.overflow import prove_overflow
 
 BYTE = Fixed(True, 8, 4)
 
@@ -55,11 +56,21 @@ def test_layers_are_the_hardware_nodes(net):
         "latency",
         1,
     )
-    assert (relu.regime, relu.reason, relu.can_overflow) == ("chosen", "float ReLU", "saturates")
+    assert (relu.regime, relu.reason, relu.can_overflow) == (
+        "chosen",
+        "float ReLU",
+        "may saturate",
+    )
     assert relu.value_range == (0.0, 3.75)
     assert relu.weight_range is None
     assert report.regime == "chosen"
     assert report.notes == ("why",)
+
+
+def test_the_proof_of_the_build_decides_what_overflows(net):
+    proof, _ = prove_overflow(net, {"x": np.full((1, 2, 2), 127)})
+    assert build(net, Findings(overflow=proof)).layers[1].can_overflow == "saturates"
+    assert build(net).overflow.quantizers == 1
 
 
 def test_totals_have_every_figure_in_order(net):
