@@ -44,7 +44,8 @@ def _state_quantizers(proof: OverflowProof) -> str:
                 parts.append(_say(names, verb, some, by_design=kind != "wraps"))
     if not parts:
         return "No quantizer can overflow either"
-    return "; ".join(parts)
+    text = "; ".join(parts)
+    return text[:1].upper() + text[1:]
 
 
 def _say(names: list[str], verb: str, some: str, by_design: bool) -> str:

@@ -46,7 +46,7 @@ def test_saturating_and_wrapping_quantizers_are_named(mode, word, text):
 def test_what_no_input_was_found_for_is_no_claim():
     proof = proof_of(Overflow.WRAP, work=0)
     assert overflow_of(proof, "q") == "may wrap"
-    text = "whether 1 quantizer can wrap is not excluded, and no input was found: q."
+    text = "Whether 1 quantizer can wrap is not excluded, and no input was found: q."
     assert text in state_overflow(proof)
     assert overflow.warnings(proof) == [
         f"q may wrap {end} its range: not excluded: {far} against {limit}, no input found"
