@@ -12,6 +12,7 @@ from qapflow.ir.ops import (
     Affine,
     Conv,
     Dense,
+    MatMul,
     Merge,
     Pool,
     Quantize,
@@ -110,6 +111,8 @@ def plain_cycles(node: Node, sources: tuple[Edge, ...], plan: Plan, target: Targ
     if plan.io_type == "io_parallel":
         return Cycles(depth, 1)
     busiest = max([positions(node.out), *(positions(edge) for edge in sources)])
+    if isinstance(node.op, MatMul):  # both operands are buffered, then one output a cycle
+        busiest += math.prod(node.out.shape)
     if isinstance(node.op, Pool):
         busiest *= STREAM_POOL_PIXEL
     return Cycles(busiest + depth, busiest)
@@ -130,6 +133,8 @@ def _plain_depth(node: Node, sources: tuple[Edge, ...], target: Target) -> float
             return 1.0 + slow
         case Affine() | Merge(kind="mul"):
             return 1.0 + slow
+        case MatMul():
+            return 1.0 + math.ceil(levels(sources[0].shape[-1]) / 4) + slow
         case Pool(size=size):
             return math.ceil(levels(math.prod(size)) / 4) + slow
         case Reduce(axes=axes):

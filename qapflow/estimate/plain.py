@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from qapflow.estimate.kernel import ceil_div, count_digits
 from qapflow.estimate.resources import DSP_INPUT_BITS, Cost, bram18_of
@@ -14,6 +15,7 @@ from qapflow.ir.ops import (
     Const,
     Conv,
     Leaky,
+    MatMul,
     Merge,
     Pool,
     Quantize,
@@ -47,6 +49,8 @@ def plain_cost(node: Node, sources: tuple[Edge, ...], io_type: IoType) -> Cost:
             return _constants("affine", scale, sources[0], node.out, copies)
         case Merge():
             return _merge(node.op, sources, node.out, copies)
+        case MatMul():
+            return _matmul(sources, node.out, io_type)
         case Table():
             return _table(node.op, copies)
         case Threshold():
@@ -122,6 +126,16 @@ def _merge(op: Merge, sources: tuple[Edge, ...], out: Edge, copies: int) -> Cost
     if small < 5 or small + large < 16:
         return Cost("merge", 1.1 * small * large * copies, float(out.type.width * copies))
     return Cost("merge", 0.0, float(copies), ceil_div(small, 17) * ceil_div(large, 26) * copies)
+
+
+def _matmul(sources: tuple[Edge, ...], out: Edge, io_type: IoType) -> Cost:
+    """Multipliers of two variables and the adders behind them; one output at a time in streams."""
+    outputs = 1 if io_type == "io_stream" else math.prod(out.shape)
+    terms = sources[0].shape[-1]
+    product = _merge(Merge("mul"), sources, out, outputs * terms)
+    return replace(
+        product, kind="matrix product", lut=product.lut + terms * out.type.width * outputs
+    )
 
 
 def _table(op: Table, copies: int) -> Cost:

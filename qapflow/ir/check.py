@@ -16,6 +16,7 @@ from qapflow.ir.net import Edge, Net, Node
 ARITY: dict[type[ops.Op], tuple[int, int]] = {
     ops.Input: (0, 0),
     ops.Merge: (2, 2),
+    ops.MatMul: (2, 2),
     ops.Concat: (1, 10_000),
     ops.Scan: (1, 10_000),
 }

@@ -48,6 +48,11 @@ def _(op: ops.Scan, edges: tuple[Edge, ...]) -> int:
 
 
 @infer_frac.register
+def _(op: ops.MatMul, edges: tuple[Edge, ...]) -> int:
+    return sum(edge.type.frac for edge in edges)
+
+
+@infer_frac.register
 def _(op: ops.Merge, edges: tuple[Edge, ...]) -> int:
     fracs = [edge.type.frac for edge in edges]
     return sum(fracs) if op.kind == "mul" else max(fracs)
@@ -130,6 +135,15 @@ def _(op: ops.Merge, edges: tuple[Edge, ...]) -> Shape:
     ):
         raise UsageError(f"cannot {op.kind} shapes {left} and {right}")
     return tuple(max(a, b) for a, b in zip(left, right, strict=True))
+
+
+@infer_shape.register
+def _(op: ops.MatMul, edges: tuple[Edge, ...]) -> Shape:
+    left, right = (edge.shape for edge in edges)
+    fit = len(left) == len(right) >= 2 and left[:-2] == right[:-2] and left[-1] == right[-2]
+    if not fit:
+        raise UsageError(f"cannot multiply matrices of shapes {left} and {right}")
+    return (*left[:-1], right[-1])
 
 
 @infer_shape.register

@@ -197,6 +197,22 @@ def _(op: ops.Merge, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -
 
 
 @_bound.register
+def _(op: ops.MatMul, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
+    """Add up the bounds of the products, one term of all sums at a time."""
+    left, right = intervals
+    shape = infer_shape(op, edges)
+    lo = hi = least = most = np.zeros(shape, object)
+    for k in range(edges[0].shape[-1]):
+        rows = [widen(side[..., :, k, None]) for side in (left.lo, left.hi)]
+        columns = [widen(side[..., None, k, :]) for side in (right.lo, right.hi)]
+        products = np.stack([row * column for row in rows for column in columns])
+        low, high = products.min(axis=0), products.max(axis=0)
+        lo, hi = lo + low, hi + high
+        least, most = least + np.minimum(low, 0), most + np.maximum(high, 0)
+    return Interval(shrink(lo), shrink(hi), (int(least.min()), int(most.max())))
+
+
+@_bound.register
 def _(op: ops.Reduce, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
     ends = _monotone(op, edges, intervals)
     if op.kind == "max":

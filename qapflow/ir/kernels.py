@@ -53,6 +53,11 @@ def contract(codes: Codes, weight: Codes) -> Codes:
     return _multiply(codes, weight, bound)
 
 
+def multiply_matrices(left: Codes, right: Codes) -> Codes:
+    """[..., n, k] @ [..., k, m]."""
+    return _multiply(left, right, peak(left) * peak(right) * max(left.shape[-1], 1))
+
+
 def _multiply(codes: Codes, weight: Codes, bound: int) -> Codes:
     if bound < 2**53:
         product = codes.astype(np.float64) @ weight.astype(np.float64)

@@ -151,6 +151,10 @@ def _make_merge(node: Node, edges: tuple[Edge, ...]) -> Made:
     return need, maker
 
 
+def _make_matmul(node: Node, edges: tuple[Edge, ...]) -> Made:
+    return peak_of(node.out.type), lambda dtype: np.matmul
+
+
 def _make_affine(node: Node, edges: tuple[Edge, ...]) -> Made:
     op = node.op
     assert isinstance(op, ops.Affine)
@@ -260,6 +264,7 @@ MAKERS: Mapping[type[Any], Callable[[Node, tuple[Edge, ...]], Made]] = {
     ops.Conv: _make_conv,
     ops.Quantize: _make_quantize,
     ops.Merge: _make_merge,
+    ops.MatMul: _make_matmul,
     ops.Affine: _make_affine,
     ops.Clip: _make_clip,
     ops.Pool: _make_pool,

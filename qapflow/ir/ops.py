@@ -142,6 +142,11 @@ class Merge:
 
 
 @dataclass(frozen=True)
+class MatMul:
+    """a[..., n, k] @ b[..., k, m] of two edges with the same leading axes."""
+
+
+@dataclass(frozen=True)
 class Affine:
     """x * scale + offset, constants broadcast against the trailing axes of x."""
 
@@ -253,6 +258,7 @@ Op = (
     | Pool
     | Reduce
     | Merge
+    | MatMul
     | Affine
     | Clip
     | Leaky

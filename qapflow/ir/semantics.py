@@ -83,6 +83,11 @@ def _(op: ops.Merge, frac: int, edges: tuple[Edge, ...], codes: tuple[Codes, ...
 
 
 @_run.register
+def _(op: ops.MatMul, frac: int, edges: tuple[Edge, ...], codes: tuple[Codes, ...]) -> Codes:
+    return kernels.multiply_matrices(*codes)
+
+
+@_run.register
 def _(op: ops.Affine, frac: int, edges: tuple[Edge, ...], codes: tuple[Codes, ...]) -> Codes:
     scaled = kernels.combine("mul", codes[0], op.scale.codes)
     scaled = _lift(scaled, edges[0].type.frac + op.scale.type.frac, frac)

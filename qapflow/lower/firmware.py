@@ -28,6 +28,7 @@ HEADERS = {
     "reduce": "pool",
     "fold": "pool",
     "flip": "move",
+    "matmul": "matmul",
     "lookup": "map",
     "": "code",
 }

@@ -6,7 +6,18 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-from qapflow.ir.ops import Concat, Flip, Merge, Pad, Pool, Reduce, Reshape, Transpose, Upsample
+from qapflow.ir.ops import (
+    Concat,
+    Flip,
+    MatMul,
+    Merge,
+    Pad,
+    Pool,
+    Reduce,
+    Reshape,
+    Transpose,
+    Upsample,
+)
 from qapflow.lower.geometry import (
     broadcast_strides,
     collapse,
@@ -51,6 +62,14 @@ def _merge(op: Merge, inputs: Wires, out: Wire, stream: bool) -> Kernel:
     for prefix, column in (("d", 0), ("a", 1), ("b", 2)):
         sizes |= _named(prefix, [n[column] for n in nest])
     return Kernel("combine", "merge", {"sizes": sizes, **params})
+
+
+def _matmul(op: MatMul, inputs: Wires, out: Wire, stream: bool) -> Kernel:
+    a, b = inputs
+    rows, inner, columns = a.shape[-2], a.shape[-1], b.shape[-1]
+    sizes = {"n_a": a.size, "n_b": b.size, "n_out": out.size}
+    sizes |= {"turns": prod(out.shape[:-2]), "rows": rows, "inner": inner, "columns": columns}
+    return Kernel("matmul", "sizes", {"sizes": sizes})
 
 
 def _transpose(op: Transpose, inputs: Wires, out: Wire, stream: bool) -> Kernel:
@@ -182,6 +201,7 @@ def _reshape(op: Reshape, inputs: Wires, out: Wire, stream: bool) -> Kernel:
 
 MOVES: dict[type[Any], Callable[[Any, Wires, Wire, bool], Kernel]] = {
     Merge: _merge,
+    MatMul: _matmul,
     Transpose: _transpose,
     Flip: _flip,
     Upsample: _upsample,

@@ -15,6 +15,7 @@ from qapflow.ir.ops import (
     Dense,
     Flip,
     Leaky,
+    MatMul,
     Merge,
     Pad,
     Pool,
@@ -236,7 +237,7 @@ def shared_multipliers():
 
 
 def loops():
-    """Loops with and without states, one in another, reversal, and tables of rows."""
+    """Loops, one in another, with and without states; reversal, rows, products of matrices."""
     grow = Grower()
     sequence, series = grow.input((5, 3), X), grow.input((5,), U)
     grow.add(Flip(0), sequence)
@@ -283,6 +284,10 @@ def loops():
     pixel.add("peak", Reduce("max", (0, 1)), "conv")
     grow.add(Scan(pixel.finish(("conv",)), ()), plane)
     grow.add(Scan(pixel.finish(("peak",)), ()), plane)
+
+    heads, other_heads = grow.input((2, 4, 3), X), grow.input((2, 3, 5), U)
+    grow.add(MatMul(), heads, other_heads)
+    grow.add(MatMul(), sequence, grow.input((3, 2), X))
 
     rows = Const(grow.rng.integers(-16, 16, (64, 3)), W)
     grow.add(Table(0, rows), series)
