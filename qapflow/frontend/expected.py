@@ -63,6 +63,8 @@ def expected_weights(class_name: str, config: Mapping[str, Any]) -> Expected | N
         return Expected(("depthwise_kernel", "pointwise_kernel", *bias))
     if plain in RECURRENT:
         return Expected(("kernel", "recurrent_kernel", *bias))
+    if plain == "RNN":
+        return _cells(config)
     if plain in NORMALISATIONS:
         return _norm(config, moving=plain == "BatchNormalization")
     if plain == "PReLU":
@@ -70,6 +72,29 @@ def expected_weights(class_name: str, config: Mapping[str, Any]) -> Expected | N
     if plain == "Embedding":
         return Expected(("embeddings",))
     return None
+
+
+def cell_configs(config: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return class and configuration of each cell of an RNN layer, the stacked ones in order."""
+    cell = config.get("cell")
+    if not isinstance(cell, Mapping) or not isinstance(cell.get("config"), Mapping):
+        return []
+    if cell.get("class_name") != "StackedRNNCells":
+        return [(str(cell.get("class_name")), cell["config"])]
+    found = [cell_configs({"cell": item}) for item in cell["config"].get("cells", ())]
+    return [pair for pairs in found for pair in pairs]
+
+
+def _cells(config: Mapping[str, Any]) -> Expected | None:
+    """Return the weights of an RNN layer; those of stacked cells carry the cell's number."""
+    names = []
+    cells = cell_configs(config)
+    for number, (class_name, own) in enumerate(cells):
+        expected = expected_weights(class_name.removesuffix("Cell"), own)
+        if expected is None or class_name.removesuffix("Cell").removeprefix("Q") not in RECURRENT:
+            return None
+        names += [f"{number}/{name}" if len(cells) > 1 else name for name in expected.names]
+    return Expected(tuple(names)) if names else None
 
 
 def _flag(config: Mapping[str, Any], key: str) -> bool:

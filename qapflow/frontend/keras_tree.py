@@ -12,7 +12,13 @@ from qapflow.frontend.expected import FUSED, RECURRENT, Expected, expected_weigh
 from qapflow.frontend.fields import RESAVE
 from qapflow.frontend.graph import Layer, Model
 from qapflow.frontend.hdf5 import Hdf5Reader
-from qapflow.frontend.stored import Array, LayerWeights, missing_weights, name_weights
+from qapflow.frontend.stored import (
+    BIDIRECTIONAL,
+    Array,
+    LayerWeights,
+    missing_weights,
+    name_weights,
+)
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies", "_self_tracked_trackables")
 Pairs = list[tuple[str, Array]]
@@ -100,7 +106,7 @@ def _layer(layer: Layer, reader: Hdf5Reader, group: h5py.Group | None) -> LayerW
     if layer.pruned:
         pairs += _pruning(layer, reader, group)
         group = _sub(reader, group, "layer")
-    if layer.class_name == "Bidirectional":
+    if layer.class_name in BIDIRECTIONAL:
         for side in ("forward_layer", "backward_layer"):
             pairs += _own(inner, reader, _sub(reader, group, side), layer.name)
     else:
@@ -144,9 +150,9 @@ def _pruning(layer: Layer, reader: Hdf5Reader, group: h5py.Group | None) -> Pair
 def _own(layer: Layer, reader: Hdf5Reader, group: h5py.Group | None, name: str) -> Pairs:
     """Return the weights of a layer without its wrapper."""
     expected = expected_weights(layer.class_name, layer.config)
-    if expected is None:
-        return list(_any(reader, group, ""))
     plain = layer.class_name.removeprefix("Q")
+    if expected is None or plain == "RNN":
+        return list(_any(reader, group, ""))
     if plain in RECURRENT:
         return _take(layer, name, expected.names, _variables(reader, _sub(reader, group, "cell")))
     if layer.class_name not in FUSED:

@@ -27,6 +27,10 @@ from qapflow.ir.ops import Reshape
 CALIBRATION_SAMPLES = 512
 CALIBRATION_VALUES = 1 << 18
 BROKEN = (KeyError, TypeError, ValueError, IndexError, OverflowError)  # settings of a wrong form
+SECOND_OUTPUT = (
+    "a second output of a layer is used, such as the states of return_state=True",
+    "use the first output only: with return_sequences=True it holds the state of every step",
+)
 HALF = ("float16", "bfloat16")
 
 
@@ -60,6 +64,8 @@ class _Loader:
         self._check_options()
         self.readers = Readers(self.spec)
         outputs = [self._strip_softmax(ref) for ref in self.spec.outputs]
+        for name in dict.fromkeys(name for name, index in outputs if index):
+            self._refuse(self.spec.layer(name), *SECOND_OUTPUT)
         for layer in self.spec.layers:
             if layer.class_name == "InputLayer":
                 self._input(layer)
@@ -150,6 +156,15 @@ class _Loader:
         edge = self.edges[layer.name]
         self.records.append(LayerRecord(layer.name, layer.class_name, edge, "exact"))
 
+    def _largest_input(self) -> int:
+        """Return the values of the largest input: all get equally many samples."""
+        shapes = (
+            layer.config.get("batch_input_shape") or ()
+            for layer in self.spec.layers
+            if layer.class_name == "InputLayer"
+        )
+        return max(int(np.prod([n for n in shape[1:] if isinstance(n, int)])) for shape in shapes)
+
     def _samples(self, name: str, shape: tuple[int, ...], chosen: InputType) -> Codes:
         values = self.options.calibration.get(name, self.options.calibration.get(""))
         if values is not None:
@@ -158,7 +173,7 @@ class _Loader:
                     f"calibration samples of {name!r} have shape {values.shape[1:]}, not {shape}"
                 )
             return chosen.type.encode(values[:CALIBRATION_SAMPLES])[0]
-        count = max(2, min(CALIBRATION_SAMPLES, CALIBRATION_VALUES // int(np.prod(shape))))
+        count = max(2, min(CALIBRATION_SAMPLES, CALIBRATION_VALUES // self._largest_input()))
         rng = np.random.default_rng(0)
         low, high = max(chosen.type.lo, -(2**62)), min(chosen.type.hi, 2**62)
         samples = rng.integers(low, high, (count, *shape), endpoint=True)
@@ -176,7 +191,7 @@ class _Loader:
         if handler is None:
             self._refuse(layer, *why_unknown(layer))
         if any(index for _, index in layer.inbound) and not self.guessed & set(names):
-            self._refuse(layer, "it uses a second output of a layer that has one")
+            self._refuse(layer, *SECOND_OUTPUT)
             handler = None
         inputs = tuple(self.edges[name] for name in names)
         if handler is None:

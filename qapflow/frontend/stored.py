@@ -19,6 +19,7 @@ from qapflow.frontend.keras1 import convert_keras1, rename_keras1
 Array = NDArray[Any]
 Named = Sequence[tuple[str, Array]]
 PRUNING = re.compile(r"^(mask|threshold|pruning_step)(_\d+)?$")
+BIDIRECTIONAL = ("Bidirectional", "QBidirectional")
 PRUNABLE = ("kernel", "depthwise_kernel", "pointwise_kernel", "recurrent_kernel", "embeddings")
 
 
@@ -41,7 +42,7 @@ def name_weights(layer: Layer, named: Named) -> LayerWeights:
     masks = [array for path, array in parts if layer.pruned and PRUNING.match(path[-1])
              and path[-1].startswith("mask")]  # fmt: skip
     own = [(path, array) for path, array in parts if not (layer.pruned and PRUNING.match(path[-1]))]
-    if layer.class_name == "Bidirectional":
+    if layer.class_name in BIDIRECTIONAL:
         weights = _both_ways(layer, own, at)
     else:
         weights = _one_layer(layer.inner or layer, own, at)

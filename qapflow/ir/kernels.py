@@ -29,7 +29,7 @@ def shift_left(codes: Codes, bits: int) -> Codes:
         return codes
     if peak(codes).bit_length() + bits > INT64_BITS:
         codes = widen(codes)
-    return codes * (1 << bits)
+    return np.asarray(codes * (1 << bits))  # of one object, numpy makes a plain int
 
 
 def combine(kind: str, left: Codes, right: Codes) -> Codes:

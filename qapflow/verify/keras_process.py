@@ -118,6 +118,7 @@ def import_keras(
         from qkeras.utils import _add_supported_quantized_objects
 
         versions["qkeras"] = getattr(qkeras, "__version__", "")
+        restore_qkeras()
         _add_supported_quantized_objects(custom)
     except ModuleNotFoundError as error:
         absent.append(str(error.name))
@@ -128,6 +129,20 @@ def import_keras(
     except ModuleNotFoundError as error:
         absent.append(str(error.name).split(".")[0])
     return keras, custom, absent
+
+
+def restore_qkeras() -> None:
+    """Give QKeras's recurrent cells back the functions that TensorFlow 2.16 moved."""
+    from tensorflow.python.ops import array_ops, array_ops_stack
+    from tensorflow.python.util import nest
+
+    for module, name, value in (
+        (array_ops, "stack", array_ops_stack.stack),
+        (array_ops, "unstack", array_ops_stack.unstack),
+        (nest, "is_sequence", nest.is_nested),
+    ):
+        if not hasattr(module, name):
+            setattr(module, name, value)
 
 
 def load(

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from qapflow.frontend.layers.table import HANDLERS
 from qapflow.frontend.model import LayerSpec
 
-RECURRENT = "recurrent layers are not built yet: use Conv1D or Dense over a fixed window"
+RECURRENT = "use LSTM or GRU behind Conv layers"
+CUDNN = "build the model again with LSTM or GRU, whose weights are converted by load_weights"
 OPERATION = "replace the TensorFlow operation by a Keras layer (Add, Multiply, Reshape ...)"
 ATTENTION = "attention is not built: use Dense, pooling and Multiply layers"
 
@@ -19,18 +20,10 @@ HINTS: Mapping[str, str] = {
     "InstanceProperty": OPERATION,
     "InstanceMethod": OPERATION,
     "ClassMethod": OPERATION,
-    "LSTM": RECURRENT,
-    "GRU": RECURRENT,
-    "SimpleRNN": RECURRENT,
-    "RNN": RECURRENT,
-    "Bidirectional": RECURRENT,
-    "QLSTM": RECURRENT,
-    "QGRU": RECURRENT,
-    "QSimpleRNN": RECURRENT,
-    "QBidirectional": RECURRENT,
+    "CuDNNLSTM": CUDNN,
+    "CuDNNGRU": CUDNN,
     "ConvLSTM1D": RECURRENT,
     "ConvLSTM2D": RECURRENT,
-    "TimeDistributed": "Dense works on the last axis by itself: leave TimeDistributed out",
     "PruneLowMagnitude": "strip the wrapper with tfmot.sparsity.keras.strip_pruning",
     "QuantizeWrapperV2": "models of tfmot's quantize_model are not built: quantize with QKeras",
     "QuantizeLayer": "models of tfmot's quantize_model are not built: quantize with QKeras",

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from qapflow.frontend.layers import activation, folded, linear, merge, norm, pool, shape
+from qapflow.frontend.layers import (
+    activation,
+    folded,
+    linear,
+    merge,
+    norm,
+    pool,
+    recurrent,
+    shape,
+    wrappers,
+)
 from qapflow.frontend.layers.work import Handler
 
-HANDLERS: Mapping[str, Handler] = {
+HANDLERS: dict[str, Handler] = {
     "Dense": linear.dense,
     "QDense": linear.dense,
     "Conv1D": linear.conv,
@@ -71,3 +79,9 @@ HANDLERS: Mapping[str, Handler] = {
     "AlphaDropout": shape.keep,
     "ActivityRegularization": shape.keep,
 }
+
+for _kind in ("SimpleRNN", "LSTM", "GRU", "QSimpleRNN", "QLSTM", "QGRU", "RNN"):
+    HANDLERS[_kind] = HANDLERS[f"{_kind}(initial_state)"] = recurrent.recurrent
+for _kind in ("Bidirectional", "QBidirectional"):
+    HANDLERS[_kind] = HANDLERS[f"{_kind}(initial_state)"] = wrappers.bidirectional
+HANDLERS["TimeDistributed"] = wrappers.time_distributed(HANDLERS)
