@@ -69,6 +69,8 @@ def expected_weights(class_name: str, config: Mapping[str, Any]) -> Expected | N
         return _norm(config, moving=plain == "BatchNormalization")
     if plain == "PReLU":
         return Expected(("alpha",))
+    if plain == "FixedPointQuantizer":
+        return Expected((), ("keep_negative", "bits", "integers"))
     if plain == "Embedding":
         return Expected(("embeddings",))
     return None

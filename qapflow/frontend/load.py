@@ -224,7 +224,8 @@ class _Loader:
     def _check_only(self, layer: LayerSpec, handler: Handler, inputs: tuple[str, ...]) -> None:
         """Look for what does not hang on shapes: those of the inputs are guesses."""
         guesses = [add_placeholder(self.builder, layer, shape) for shape in guess_inputs(layer)]
-        for attempt in (inputs, tuple(guesses)):
+        last = tuple(guesses)
+        for attempt in (inputs, last):
             try:
                 self.edges[layer.name] = handler(self._work(layer, attempt))
             except (LayerRefused, UnsupportedQuantizer) as error:
@@ -232,6 +233,8 @@ class _Loader:
             except UsageError:  # the guess does not fit
                 continue
             except BROKEN as error:
+                if attempt is not last:
+                    continue
                 self._refuse(layer, *_broken(error))
             break
         self._stand_in(layer, inputs)

@@ -29,7 +29,8 @@ def _guess(layer: LayerSpec) -> tuple[int, ...]:
     for name in ("kernel", "depthwise_kernel"):
         if name in layer.weights and layer.weights[name].ndim >= 2:
             shape = layer.weights[name].shape
-            return (SIDE,) * (len(shape) - 2) + (shape[-2] * groups,)
+            depth = shape[-1] if layer.class_name.endswith("Transpose") else shape[-2] * groups
+            return (SIDE,) * (len(shape) - 2) + (depth,)
     rank = 2 if layer.class_name.endswith("2D") else int(layer.class_name.endswith("1D"))
     channels = next((w.shape[-1] for w in layer.weights.values() if w.ndim == 1), CHANNELS)
     return (SIDE,) * rank + (channels,)

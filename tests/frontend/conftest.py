@@ -1,13 +1,26 @@
-"""Model files built by hand with h5py and zipfile."""
+"""Model files built by hand with h5py and zipfile, and models compared with Keras."""
 
 import io
 import json
+import os
+import sys
 import zipfile
 from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
+
+from qapflow.frontend.live import read_live
+from qapflow.frontend.load import load
+from qapflow.frontend.model import LoadOptions
+from qapflow.ir.check import check
+from qapflow.ir.fixed import Fixed
+from qapflow.ir.interpret import interpret
+
+GRID = Fixed(True, 8, 4)
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 
 def dense(name, units, **config):
@@ -96,3 +109,65 @@ def files():
         dense=dense, mlp_entry=mlp_entry, mlp_weights=mlp_weights, write_h5=write_h5,
         write_keras=write_keras, fill_group=fill_group, tree_bytes=tree_bytes,
     )  # fmt: skip
+
+
+def randomise(model, rng, grid):
+    """Weights of every sign and size on a grid, moving variances positive."""
+    for layer in model.layers:
+        new = []
+        for weight in layer.weights:
+            name = weight.name.rsplit("/", 1)[-1]
+            positive = "variance" in name or "gamma" in name
+            low = 0.5 if positive else -1.5
+            new.append(np.round(rng.uniform(low, 1.5, weight.shape) / grid) * grid)
+        layer.set_weights(new)
+
+
+@pytest.fixture(scope="session")
+def keras():
+    """tf-keras, with QKeras importable beside it."""
+    pytest.importorskip("tf_keras")
+    import tf_keras
+
+    sys.modules.setdefault("keras", tf_keras)
+    return tf_keras
+
+
+@pytest.fixture
+def compare(keras):
+    """Read a Keras model and run it both ways; return (loaded, ours, Keras's outputs)."""
+
+    def run(inputs, outputs, grid=GRID, samples=32, weights_grid=0.125, **kwargs):
+        rng = np.random.default_rng(0)
+        model = keras.Model(inputs, outputs)
+        randomise(model, rng, weights_grid)
+        loaded = load(read_live(model), LoadOptions(input_types={"": grid}, **kwargs))
+        assert check(loaded.net) == []
+        codes = {}
+        for node in loaded.net.inputs:
+            kind = node.out.type
+            codes[node.name] = rng.integers(kind.lo, kind.hi + 1, (samples, *node.out.shape))
+            codes[node.name][0], codes[node.name][1] = kind.lo, kind.hi
+        made = interpret(loaded.net, codes)
+        ours = [loaded.net.edge(name).type.decode(made[name]) for name in loaded.net.outputs]
+        values = [n.out.type.decode(codes[n.name]).astype(np.float32) for n in loaded.net.inputs]
+        theirs = model.predict(values if len(values) > 1 else values[0], verbose=0)
+        theirs = theirs if isinstance(theirs, list) else [theirs]
+        assert [a.shape for a in ours] == [b.shape for b in theirs]
+        return loaded, ours, [array.astype(np.float64) for array in theirs]
+
+    return run
+
+
+@pytest.fixture
+def equal(compare):
+    """Compare with Keras exactly; return the loaded network."""
+
+    def run(inputs, outputs, exact=True, **kwargs):
+        loaded, ours, theirs = compare(inputs, outputs, **kwargs)
+        for left, right in zip(ours, theirs, strict=True):
+            assert np.array_equal(left, right), np.abs(left - right).max()
+        assert loaded.exact is exact, [(r.name, r.reason) for r in loaded.records if r.reason]
+        return loaded
+
+    return run

@@ -125,7 +125,7 @@ def test_guessed_shapes_complain_of_nothing():
         ("SlicingOpLambda", "Cropping"),
         ("Masking", "fixed length"),
         ("Embedding", "make them its input"),
-        ("Conv2DTranspose", "UpSampling2D"),
+        ("Conv3D", "use Conv2D"),
     ],
 )
 def test_hints(name, text):
@@ -169,7 +169,7 @@ def test_two_dimensional_refusals():
     image = (8, 8, 2)
     cases = {
         "padding='full'": layer("a", "MaxPooling2D", padding="full"),
-        "interpolation='bilinear'": layer("a", "UpSampling2D", interpolation="bilinear"),
+        "interpolation='bicubic'": layer("a", "UpSampling2D", interpolation="bicubic"),
         "channels_first": layer("a", "Flatten", data_format="channels_first"),
         "3 axes": layer("a", "MaxPooling2D", pool_size=[2, 2, 2]),
     }

@@ -65,15 +65,3 @@ def _amounts(work: Work, key: str, sign: int) -> tuple[tuple[int, int], ...]:
     if len(sides) != rank:
         raise work.misfit(f"{key}={value!r} does not fit {work.shape()}")
     return (*((sign * side[0], sign * side[1]) for side in sides), (0, 0))
-
-
-def upsample(work: Work) -> str:
-    """Translate UpSampling1D and UpSampling2D (nearest neighbour)."""
-    work.channels_last()
-    if work.config.get("interpolation", "nearest") != "nearest":
-        raise work.refuse(
-            f"interpolation={work.config['interpolation']!r} is not supported",
-            "use interpolation='nearest', or a Conv2DTranspose with fixed weights",
-        )
-    rank = work.image_rank()
-    return work.add(Upsample(pair(work.config.get("size", 2), rank)))

@@ -15,7 +15,8 @@ from qapflow.frontend.quantizers.site import Activated, Site
 from qapflow.frontend.quantizers.softmax import add_softmax
 from qapflow.frontend.quantizers.spec import UnsupportedQuantizer
 from qapflow.frontend.quantizers.tables import Curve, Reals, Tabulated, round_to_width, tabulate
-from qapflow.ir.ops import Affine, Clip, Const, Merge
+from qapflow.ir.fixed import Fixed
+from qapflow.ir.ops import Affine, Clip, Const, Merge, Threshold
 
 if TYPE_CHECKING:
     from qapflow.ir.builder import NetBuilder
@@ -48,8 +49,8 @@ def add_keras_activation(
         return site.done()
     if name in ("relu", "relu6", "leaky_relu"):
         return add_relu(site, name, params, float_bits)
-    if name == "softmax":
-        return add_softmax(site, float_bits)
+    if name in PLAIN:
+        return PLAIN[name](site, float_bits)
     if name == "hard_sigmoid":
         return _hard_sigmoid(site, 1 / 6 if keras_version.startswith("3") else 0.2, float_bits)
     if name in BOUNDED:
@@ -58,14 +59,8 @@ def add_keras_activation(
         return _gated(site, name, bool(params.get("approximate")), float_bits)
     if name in ("elu", "celu", "selu", "softplus"):
         return _piecewise(site, name, float(params.get("alpha", 1.0)), float_bits)
-    if name == "exponential":
-        return _exponential(site, float_bits)
     if name in ("soft_shrink", "hard_shrink", "tanh_shrink"):
         return add_shrink(site, name, float_bits)
-    if name in ("hard_silu", "hard_swish"):
-        return add_hard_silu(site, float_bits)
-    if name == "log_sigmoid":
-        return add_log_sigmoid(site, float_bits)
     raise UnsupportedQuantizer(
         f"the activation {name!r} is not supported", "docs/quantizers.md lists those that are"
     )
@@ -127,6 +122,18 @@ def _exponential(site: Site, float_bits: int) -> Activated:
     return _report(site, "exponential", tabulate(site, curve, float_bits - integer))
 
 
+def _relu1(site: Site, float_bits: int) -> Activated:
+    return add_relu(site, "relu", {"max_value": 1.0}, float_bits)
+
+
+def _ternary_tanh(site: Site, _: int) -> Activated:
+    """1 above one half, -1 from minus one half down, else 0 (arXiv 1608.06902)."""
+    frac = max(site.type.frac, 1)
+    half = 1 << (frac - 1)
+    steps = Const(np.array([1 - half, 1 + half]), Fixed.holding(1 - half, 1 + half, frac))
+    return site.add(Threshold(steps, Const.exact(np.array([-1.0, 0.0, 1.0])))).done()
+
+
 def _hard_sigmoid(site: Site, slope: float, float_bits: int) -> Activated:
     """clip(slope x + 0.5, 0, 1) with a rounded slope; the input stays below 0.5 / slope."""
     near = float(np.ldexp(np.rint(np.ldexp(slope, float_bits)), -float_bits))
@@ -166,4 +173,14 @@ GATED: Mapping[str, Curve] = {
     "silu": _curve(real_sigmoid, 8),
     "gelu": _curve(_gelu_gate, 4),
     "mish": _curve(_mish_gate, 8),
+}
+
+PLAIN: Mapping[str, Callable[[Site, int], Activated]] = {
+    "relu1": _relu1,
+    "ternary_tanh": _ternary_tanh,
+    "softmax": add_softmax,
+    "exponential": _exponential,
+    "hard_silu": add_hard_silu,
+    "hard_swish": add_hard_silu,
+    "log_sigmoid": add_log_sigmoid,
 }

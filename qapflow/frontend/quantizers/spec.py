@@ -164,6 +164,8 @@ KERAS_ACTIVATIONS = (
     "linear",
     "relu",
     "relu6",
+    "relu1",  # of BinaryNet's Keras port, as `ternary_tanh`
+    "ternary_tanh",
     "leaky_relu",
     "sigmoid",
     "tanh",

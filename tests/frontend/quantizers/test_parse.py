@@ -97,7 +97,7 @@ def test_parameters_that_change_nothing_at_inference_are_read():
     [
         ("quantised_bits(4)", r"unknown quantizer or activation 'quantised_bits'"),
         ("quantised_bits(4)", r"did you mean quantized_bits"),
-        ("relu1", r"unknown quantizer or activation 'relu1'"),
+        ("relu9", r"unknown quantizer or activation 'relu9'"),
         ("quantized_bits(4,bit=3)", r"quantized_bits has no parameter 'bit'"),
         ("quantized_bits(4", r"no closing bracket"),
         ("quantized_bits(bits=4,2)", r"positional argument after a named one"),
