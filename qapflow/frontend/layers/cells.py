@@ -73,21 +73,22 @@ class Step:
         kind = settle_type(builder, edge, bits)
         return self.work.add(Quantize(kind, Rounding.RND, Overflow.SAT), edge, suffix=name)
 
-    def peak(self, edge: str) -> Fraction:
-        """Return the largest magnitude an edge can have."""
-        interval = self.work.builder.intervals[edge]
-        return max(abs(interval.low), abs(interval.high)) * self.work.builder.edges[edge].type.lsb
-
     def below_one(self, edge: str) -> bool:
         """Tell whether an edge is proved to lie in [0, 1]."""
-        return self.work.builder.intervals[edge].low >= 0 and self.peak(edge) <= 1
+        return self.work.builder.intervals[edge].low >= 0 and peak_of(self.work, edge) <= 1
+
+
+def peak_of(work: Work, edge: str) -> Fraction:
+    """Return the largest magnitude an edge can have."""
+    interval = work.builder.intervals[edge]
+    return max(abs(interval.low), abs(interval.high)) * work.builder.edges[edge].type.lsb
 
 
 @dataclass(frozen=True)
 class Stepped:
     """The next states and what is proved of their magnitudes beyond one step (None: nothing).
 
-    `per_step` tells that the bound is what one step can add.
+    A bound holds if the first state keeps it; `per_step` tells that it is what one step can add.
     """
 
     states: tuple[str, ...]
@@ -109,7 +110,7 @@ def lstm_step(step: Step) -> Stepped:
     out = step.gate(3, "o", "recurrent_activation")
     new = step.merge("mul", first, candidate, "new")
     carry = step.merge("add", step.merge("mul", forget, carry, "kept"), new, "carry")
-    grown = step.peak(new) if step.below_one(forget) else None
+    grown = peak_of(step.work, new) if step.below_one(forget) else None
     hidden = step.merge("mul", out, step.activate(carry, "carry", "activation"), "hidden")
     return Stepped((hidden, carry), (None, grown), per_step=True)
 
@@ -129,7 +130,7 @@ def gru_step(step: Step) -> Stepped:
     rest = step.work.add(Affine(Const.exact(-1.0), Const.exact(1.0)), update, suffix="rest")
     kept = step.merge("mul", update, before, "kept")
     new = step.merge("mul", rest, candidate, "new")
-    bound = step.peak(candidate) if step.below_one(update) else None
+    bound = peak_of(step.work, candidate) if step.below_one(update) else None
     return Stepped((step.merge("add", kept, new, "hidden"),), (bound,))
 
 

@@ -14,7 +14,7 @@ from math import ceil
 
 import numpy as np
 
-from qapflow.frontend.layers.cells import FLOAT32_BITS, Cell, Gate, Step, Stepped
+from qapflow.frontend.layers.cells import FLOAT32_BITS, Cell, Gate, Step, Stepped, peak_of
 from qapflow.frontend.layers.work import Work
 from qapflow.ir import kernels
 from qapflow.ir.builder import NetBuilder
@@ -107,12 +107,13 @@ def _close(
 ) -> Body:
     builder, after = work.builder, stepped.states
     next_types = tuple(builder.edges[edge].type for edge in after)
+    starts = [peak_of(loop.work, edge) for edge in loop.sequences[1:]] or [Fraction(0)] * len(after)
     bounds = []
-    for edge, bound in zip(after, stepped.bounds, strict=True):
-        interval, lsb = builder.intervals[edge], builder.edges[edge].type.lsb
-        one = max(abs(interval.low), abs(interval.high)) * lsb
-        grown = bound if bound is None or not stepped.per_step else bound * loop.steps
-        bounds.append(one if grown is None else grown)
+    for edge, bound, start in zip(after, stepped.bounds, starts, strict=True):
+        if bound is None:
+            bounds.append(peak_of(work, edge))
+        else:
+            bounds.append(start + bound * loop.steps if stepped.per_step else max(start, bound))
     if not loop.work.reasons:
         _check_float32(work)
     if rounds:
