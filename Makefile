@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+CORPUS ?= ../shared/corpus
 PYTEST = $(BIN)/python -m pytest
 
-.PHONY: help demo install test fast check lint types golden bench size wheel clean compiler
+.PHONY: help demo install test fast check lint types golden bench corpus size wheel clean compiler
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,7 +30,7 @@ check: $(VENV)/.stamp-dev check-installed fast ## style, types, fast tests
 check-installed:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy qapflow
+	$(BIN)/mypy --explicit-package-bases qapflow bench/corpus
 
 golden: $(VENV)/.stamp-dev ## renew golden text; review the difference before you commit it
 	$(PYTEST) -q --update-golden
@@ -37,6 +38,9 @@ golden: $(VENV)/.stamp-dev ## renew golden text; review the difference before yo
 bench: $(VENV)/.stamp-dev ## speed against hls4ml, measured side by side
 	$(BIN)/python bench/interpreter.py
 	$(BIN)/python bench/build_time.py
+
+corpus: $(VENV)/.stamp-dev compiler ## build every model of a folder: CORPUS=folder [CORPUS_OPTIONS="--fresh ..."]
+	$(BIN)/python -m bench.corpus "$(CORPUS)" $(CORPUS_OPTIONS)
 
 size: ## lines of Python by package
 	@find qapflow -name '*.py' | xargs wc -l | awk '{split($$2, p, "/"); k = (p[3] == "" ? "qapflow" : p[2]); n[k] += $$1} END {for (k in n) if (k != "qapflow" || n[k]) print n[k], k}' | sort -rn

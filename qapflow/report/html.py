@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -19,35 +20,36 @@ def render_html(report: Report) -> str:
     """Return the report as a page; the same report gives the same bytes."""
     best = best_figures(report.totals)
     resources = plots.resource_plot(report)
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            report=report,
-            words=words,
-            overflow=overflow,
-            verdict=words.judge(report),
-            latency=best.get("latency_cycles"),
-            interval=best.get("ii_cycles"),
-            usages=words.usages(report),
-            sources=words.by_source(report),
-            fit=report.headroom.partition(":")[0],
-            columns=[n for n in words.COSTS if words.shows(report.layers, n)],
-            notes=(*words.estimate_notes(report), *report.notes),
-            resources=resources,
-            shows_slr=any(kind == "slr" for row in resources.rows for _, kind, _ in row.marks),
-            latency_plot=plots.latency_plot(report),
-            activations=plots.activation_plot(report),
-            weights=plots.weight_plot(report),
-            sparsity=plots.sparsity_plot(report),
-            most=MOST_ROWS,
-            left=plots.LEFT,
-            width=plots.WIDTH,
-            right=plots.RIGHT,
-            style=_source("style.css"),
-            script=_source("sort.js"),
-        )
+    return render_page(
+        "report.html.j2",
+        report=report,
+        words=words,
+        overflow=overflow,
+        verdict=words.judge(report),
+        latency=best.get("latency_cycles"),
+        interval=best.get("ii_cycles"),
+        usages=words.usages(report),
+        sources=words.by_source(report),
+        fit=report.headroom.partition(":")[0],
+        columns=[n for n in words.COSTS if words.shows(report.layers, n)],
+        notes=(*words.estimate_notes(report), *report.notes),
+        resources=resources,
+        shows_slr=any(kind == "slr" for row in resources.rows for _, kind, _ in row.marks),
+        latency_plot=plots.latency_plot(report),
+        activations=plots.activation_plot(report),
+        weights=plots.weight_plot(report),
+        sparsity=plots.sparsity_plot(report),
+        most=MOST_ROWS,
+        left=plots.LEFT,
+        width=plots.WIDTH,
+        right=plots.RIGHT,
     )
+
+
+def render_page(template: str, **values: Any) -> str:
+    """Return a page from a template of ours, with our style and script in it."""
+    made = _environment().get_template(template)
+    return made.render(style=_source("style.css"), script=_source("sort.js"), **values)
 
 
 def _environment() -> jinja2.Environment:
