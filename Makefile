@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 CORPUS ?= ../shared/corpus
 PYTEST = $(BIN)/python -m pytest
 
-.PHONY: help demo install test fast check lint types golden bench corpus size wheel clean compiler
+.PHONY: help demo install test fast check lint types golden bench corpus fuzz size wheel clean compiler
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,11 @@ check-installed:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --explicit-package-bases qapflow bench/corpus
+
+N ?= 1000
+JOBS ?= 2
+fuzz: $(VENV)/.stamp-dev compiler ## N random networks (N=1000): Keras = interpreter = C simulation
+	$(BIN)/python -m tests.fuzz.run_networks -n $(N) --jobs $(JOBS) -o build/fuzz
 
 golden: $(VENV)/.stamp-dev ## renew golden text; review the difference before you commit it
 	$(PYTEST) -q --update-golden
