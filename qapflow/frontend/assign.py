@@ -7,7 +7,13 @@ from collections.abc import Iterator, Mapping
 from qapflow.errors import UsageError
 from qapflow.frontend.expected import Expected, expected_weights
 from qapflow.frontend.graph import Layer, Model
-from qapflow.frontend.stored import BIDIRECTIONAL, LayerWeights, Named, name_weights
+from qapflow.frontend.stored import (
+    BIDIRECTIONAL,
+    LayerWeights,
+    Named,
+    holds_weights,
+    name_weights,
+)
 
 Path = tuple[str, ...]
 PRUNED = Expected((), ("mask", "threshold", "pruning_step"))
@@ -61,9 +67,9 @@ def _has_weights(layer: Layer) -> bool:
 
 def _expected(layer: Layer) -> Expected | None:
     """Return the weights of a layer together with those of its wrappers."""
-    if layer.class_name in BIDIRECTIONAL:
+    inner = holds_weights(layer)
+    if inner.class_name in BIDIRECTIONAL:
         return None
-    inner = layer.inner or layer
     expected = expected_weights(inner.class_name, inner.config)
     if expected is None or not layer.pruned:
         return expected

@@ -43,6 +43,14 @@ class Expected:
         return self.trainable + self.fixed
 
 
+# Layers that have the same weights whatever their configuration says.
+ALWAYS: Mapping[str, Expected] = {
+    "PReLU": Expected(("alpha",)),
+    "FixedPointQuantizer": Expected((), ("keep_negative", "bits", "integers")),
+    "Embedding": Expected(("embeddings",)),
+}
+
+
 def expected_weights(class_name: str, config: Mapping[str, Any]) -> Expected | None:
     """Return the weights of a layer, None for a class that is not known."""
     if class_name in FUSED:
@@ -67,13 +75,7 @@ def expected_weights(class_name: str, config: Mapping[str, Any]) -> Expected | N
         return _cells(config)
     if plain in NORMALISATIONS:
         return _norm(config, moving=plain == "BatchNormalization")
-    if plain == "PReLU":
-        return Expected(("alpha",))
-    if plain == "FixedPointQuantizer":
-        return Expected((), ("keep_negative", "bits", "integers"))
-    if plain == "Embedding":
-        return Expected(("embeddings",))
-    return None
+    return ALWAYS.get(plain)
 
 
 def cell_configs(config: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -151,7 +153,9 @@ def wanted_shapes(
         return dict.fromkeys(shapes, sizes[0]) if sizes else {}
     gates = {"LSTM": 4, "GRU": 3, "SimpleRNN": 1}.get(plain)
     if gates and units is not None:
-        return {"kernel": (None, gates * units), "recurrent_kernel": (units, gates * units)}
+        width = gates * units
+        bias = (2, width) if plain == "GRU" and config.get("reset_after") else (width,)
+        return {"kernel": (None, width), "recurrent_kernel": (units, width), "bias": bias}
     return {}
 
 

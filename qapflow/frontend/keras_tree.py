@@ -101,19 +101,22 @@ def _by_number(
 
 
 def _layer(layer: Layer, reader: Hdf5Reader, group: h5py.Group | None) -> LayerWeights:
-    inner = layer.inner or layer
     pairs: Pairs = []
     if layer.pruned:
         pairs += _pruning(layer, reader, group)
         group = _sub(reader, group, "layer")
-    if layer.class_name in BIDIRECTIONAL:
-        for side in ("forward_layer", "backward_layer"):
-            pairs += _own(inner, reader, _sub(reader, group, side), layer.name)
-    else:
-        if layer.inner is not None:
-            group = _sub(reader, group, "layer")
-        pairs += _own(inner, reader, group, layer.name)
-    return name_weights(layer, pairs)
+    return name_weights(layer, pairs + _wrapped(layer, reader, group, layer.name))
+
+
+def _wrapped(layer: Layer, reader: Hdf5Reader, group: h5py.Group | None, name: str) -> Pairs:
+    """Return the weights of a layer with its wrappers."""
+    inner = layer.inner
+    if inner is None:
+        return _own(layer, reader, group, name)
+    if layer.class_name not in BIDIRECTIONAL:
+        return _wrapped(inner, reader, _sub(reader, group, "layer"), name)
+    sides = (_sub(reader, group, side) for side in ("forward_layer", "backward_layer"))
+    return [pair for side in sides for pair in _own(inner, reader, side, name)]
 
 
 def _sub(reader: Hdf5Reader, group: h5py.Group | None, name: str) -> h5py.Group | None:

@@ -42,12 +42,20 @@ def name_weights(layer: Layer, named: Named) -> LayerWeights:
     masks = [array for path, array in parts if layer.pruned and PRUNING.match(path[-1])
              and path[-1].startswith("mask")]  # fmt: skip
     own = [(path, array) for path, array in parts if not (layer.pruned and PRUNING.match(path[-1]))]
-    if layer.class_name in BIDIRECTIONAL:
-        weights = _both_ways(layer, own, at)
+    holder = holds_weights(layer)
+    if holder.class_name in BIDIRECTIONAL:
+        weights = _both_ways(holder, own, at)
     else:
-        weights = _one_layer(layer.inner or layer, own, at)
+        weights = _one_layer(holder, own, at)
     check_finite(weights, at)
     return apply_masks(weights, masks, at)
+
+
+def holds_weights(layer: Layer) -> Layer:
+    """Return the layer in wrappers for each time step; Bidirectional has weights of its own."""
+    while layer.inner is not None and layer.class_name not in BIDIRECTIONAL:
+        layer = layer.inner
+    return layer
 
 
 def _both_ways(layer: Layer, own: list[tuple[list[str], Array]], at: str) -> dict[str, Array]:

@@ -123,6 +123,16 @@ CASES = {
         "it is called with settings that change what it computes: LSTM(mask)",
         "call it with its input only",
     ),
+    "bias before": (
+        recurrent("GRU", reset_after=True),
+        "its bias has shape (6,), with reset_after=True",
+        "use the weights that belong to this architecture",
+    ),
+    "bias after": (
+        layer("r", "LSTM", ("x",), {**arrays("LSTM"), "bias": np.zeros((2, 8))}, units=2),
+        "its bias has shape (2, 8), with reset_after=False",
+        "use the weights that belong to this architecture",
+    ),
     "old kind": (layer("r", "CuDNNLSTM", ("x",)), "CuDNNLSTM are not supported", "load_weights"),
 }
 

@@ -162,13 +162,14 @@ def float_cases(k):
         "gru no bias": lambda: L.GRU(5, use_bias=False),
         "rnn cell": lambda: L.RNN(L.LSTMCell(5), return_sequences=True),
         "rnn stacked": lambda: L.RNN([L.GRUCell(4), L.GRUCell(3)]),
+        "rnn both": lambda: L.Bidirectional(L.RNN([L.LSTMCell(4), L.SimpleRNNCell(3)])),
     }
 
 
 FLOAT = (
     "simple", "simple relu", "lstm", "lstm sequences", "lstm hard", "lstm relu", "lstm no bias",
     "lstm back", "gru", "gru before", "gru relu", "gru sequences", "gru no bias", "rnn cell",
-    "rnn stacked",
+    "rnn stacked", "rnn both",
 )  # fmt: skip
 UNBOUNDED = 0.03  # relu states reach 30 here: a thousandth of that
 
@@ -221,13 +222,21 @@ def wrapped_cases(k, q):
         "each relu": (lambda: L.TimeDistributed(L.Activation("relu")), (3, 4)),
         "each dropout": (lambda: L.TimeDistributed(L.Dropout(0.5)), (3, 4)),
         "each loop": (lambda: L.TimeDistributed(q.QLSTM(3, **gates)), (3, 4, 2)),
+        "each both": (
+            lambda: L.TimeDistributed(L.Bidirectional(q.QGRU(3, **gates), merge_mode="sum")),
+            (3, 4, 2),
+        ),
+        "each each": (
+            lambda: L.TimeDistributed(L.TimeDistributed(q.QConv1D(2, 2, **conv))),
+            (2, 3, 4, 2),
+        ),
     }
 
 
 WRAPPED = (
     "concat", "concat last", "sum", "mul", "ave", "q both", "own backward", "each dense",
     "each conv", "each pool", "each flatten", "each activation", "each relu", "each dropout",
-    "each loop",
+    "each loop", "each both", "each each",
 )  # fmt: skip
 
 

@@ -181,10 +181,14 @@ def _biases(work: Work, cell: Cell, grid: int) -> tuple[Const | None, Const | No
         work.reasons.append(f"bias: {made.reason}")
         const = round_const(const, FINEST)
         const = round_to(const, min(grid, const.type.frac, FINEST))
-    if const.codes.ndim == 1:
+    two = cell is CELLS["GRU"] and bool(work.config.get("reset_after"))
+    if const.codes.ndim != 1 + two or (two and const.codes.shape[0] != 2):
+        raise work.refuse(
+            f"its bias has shape {const.codes.shape}, with reset_after={two}",
+            "use the weights that belong to this architecture",
+        )
+    if not two:
         return const, None
-    if const.codes.shape[0] != 2:
-        raise work.refuse(f"its bias has shape {const.codes.shape}")
     return Const(const.codes[0], const.type), Const(const.codes[1], const.type)
 
 

@@ -26,12 +26,17 @@ REFUSED = (
 
 def recurrent(work: Work) -> str:
     """Translate a recurrent layer; more inputs are the initial states of each sample."""
-    if work.spec.class_name.partition("(")[0] == "RNN":
-        return _cells(work)
     return add_recurrent(work)
 
 
-def _cells(work: Work) -> str:
+def add_recurrent(work: Work, suffix: str = "") -> str:
+    """Add a recurrent layer, whose nodes are told apart by `suffix`, and return its result."""
+    if work.spec.class_name.partition("(")[0] == "RNN":
+        return _add_cells(work, suffix)
+    return _add_layer(work, suffix)
+
+
+def _add_cells(work: Work, suffix: str) -> str:
     """Translate RNN: its cells, if there are several, are loops one behind the other."""
     cells = cell_configs(work.config)
     if len(cells) > 1 and len(work.inputs) > 1:
@@ -55,13 +60,14 @@ def _cells(work: Work) -> str:
         }
         spec = replace(work.spec, class_name=kind, config=own, weights=weights)
         inputs = (edge,) if edge else work.inputs
-        edge = add_recurrent(replace(work, spec=spec, inputs=inputs), "" if last else f"{number}")
+        part = suffix if last else _join(suffix, f"{number}")
+        edge = _add_layer(replace(work, spec=spec, inputs=inputs), part)
     if not cells:
         raise work.refuse("its cell cannot be read", "use an LSTM, GRU or SimpleRNN layer")
     return edge
 
 
-def add_recurrent(work: Work, suffix: str = "") -> str:
+def _add_layer(work: Work, suffix: str) -> str:
     """Add the loop of a layer; the results of `go_backwards` come in the order of its steps."""
     class_name = work.spec.class_name.partition("(")[0]
     kind = class_name.removeprefix("Q")

@@ -38,7 +38,7 @@ def _inner(work: Work) -> tuple[str, Mapping[str, Any]]:
 def bidirectional(work: Work) -> str:
     """Translate Bidirectional: one loop forwards, one backwards, joined."""
     class_name, config = _inner(work)
-    if class_name.removeprefix("Q") not in CELLS:
+    if class_name.removeprefix("Q") not in (*CELLS, "RNN"):
         raise work.refuse(f"it wraps a {class_name}", "wrap an LSTM, GRU or SimpleRNN")
     mode = work.config.get("merge_mode", "concat")
     if mode not in ("concat", *MERGES):
@@ -95,7 +95,9 @@ def time_distributed(handlers: Mapping[str, Handler]) -> Handler:
         spec = replace(work.spec, class_name=class_name, config=config)
         plain = replace(work, spec=spec)
         if class_name in ANY_RANK:
-            return inner(plain)
+            edge = inner(plain)
+            work.inner = plain.inner
+            return edge
         if class_name == "Flatten":
             return work.add(Reshape((work.shape()[0], prod(work.shape()[1:]))))
         return _each_step(plain, inner)
