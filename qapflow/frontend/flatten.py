@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qapflow.errors import UsageError
@@ -13,6 +13,7 @@ from qapflow.frontend.fields import MAX_LAYERS, RESAVE
 from qapflow.frontend.graph import Layer, Model
 
 Source = tuple[str, int]
+EACH_STEP = "TimeDistributed"
 CallId = tuple[int, int]  # position of the layer in its model, number of the call
 
 
@@ -46,9 +47,17 @@ class _Flattener:
         return result
 
     def run(
-        self, model: Model, prefix: str, path: tuple[str, ...], given: Sequence[Source] | None
+        self,
+        model: Model,
+        prefix: str,
+        path: tuple[str, ...],
+        given: Sequence[Source] | None,
+        loops: int = 0,
     ) -> list[Source]:
-        """Flatten one call of `model` on `given` tensors (None at the top); return its outputs."""
+        """Flatten one call of `model` on `given` tensors (None at the top); return its outputs.
+
+        A model for each time step is that of its layers for each time step: `loops` wrappers.
+        """
         links = Links(model, prefix)
         if given is not None and len(given) != len(model.inputs):
             raise UsageError(
@@ -72,12 +81,27 @@ class _Flattener:
             inbound = tuple(source(links.find(ref), ref) for ref in call.inputs)
             if layer.model is not None:
                 inner = self.unique(prefix + layer.name)
-                outputs[where] = self.run(layer.model, inner + "/", (*path, layer.name), inbound)
+                more = loops + (layer.class_name == EACH_STEP)
+                outputs[where] = self.run(
+                    layer.model, inner + "/", (*path, layer.name), inbound, more
+                )
                 continue
             name = self.unique(prefix + layer.name)
             outputs[where] = [(name, 0)]
-            self.found.append(FlatCall(name, (*path, layer.name), layer, call, inbound))
+            wrapped = _repeat(layer, loops)
+            self.found.append(FlatCall(name, (*path, layer.name), wrapped, call, inbound))
         return [source(links.find_output(ref), ref) for ref in model.outputs]
+
+
+def _repeat(layer: Layer, loops: int) -> Layer:
+    """Return a layer in that many wrappers for each time step."""
+    for _ in range(loops):
+        config = {
+            "name": layer.name,
+            "layer": {"class_name": layer.class_name, "config": layer.config},
+        }
+        layer = replace(layer, class_name=EACH_STEP, config=config, inner=layer)
+    return layer
 
 
 def _pick(layer: Layer, outputs: list[Source], ref: Ref, fed: Mapping[str, Source]) -> Source:
@@ -130,7 +154,8 @@ class Links:
         """Return the call an output of the model means: Keras 3 numbers these from 1."""
         index = self.index.get(ref.layer)
         nested = None if index is None else self.model.layers[index].model
-        if self.keras3 and nested is not None and nested.kind == "functional":
+        each = index is not None and self.model.layers[index].class_name == EACH_STEP
+        if self.keras3 and nested is not None and nested.kind == "functional" and not each:
             return self.find(Ref(ref.layer, ref.node - 1, ref.tensor))
         return self.find(ref)
 

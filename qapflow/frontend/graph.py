@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from qapflow.errors import UsageError
@@ -17,7 +17,11 @@ FIRST_NODE = 0
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One layer of a model; `model` is set for a nested model, `pruned` for a pruning wrapper."""
+    """One layer of a model; `pruned` tells of a pruning wrapper that was taken off.
+
+    `model` is set for a nested model, whose class is Model, or TimeDistributed if it runs for each
+    time step.
+    """
 
     name: str
     class_name: str
@@ -115,7 +119,11 @@ def parse_layer(entry: Mapping[str, Any], at: str, depth: int) -> Layer:
             inner = parse_layer(as_dict(inner_entry, "a pruned layer", at), at, depth + 1)
             if inner.model is None:
                 return _strip(inner, name, calls)
-        elif plain_class(inner_entry)[0] not in MODEL_CLASSES:
+        elif plain_class(inner_entry)[0] in MODEL_CLASSES:
+            if class_name == "TimeDistributed":
+                return _parse_each_step(as_dict(inner_entry, "a wrapped model", at), config, name,
+                                        calls, at, depth)  # fmt: skip
+        else:
             inner = parse_layer(as_dict(inner_entry, "a wrapped layer", at), at, depth + 1)
     flat = plain_config(class_name, str(entry.get("class_name", "")), package, config)
     if class_name == "InputLayer":
@@ -147,6 +155,20 @@ def _parse_nested(entry: Mapping[str, Any], at: str, depth: int) -> Layer:
     name = entry.get("name") or model.name
     calls = parse_calls(entry.get("inbound_nodes", []), at)
     return Layer(as_text(name, "the name of a nested model", at), "Model", {}, calls, model)
+
+
+def _parse_each_step(
+    entry: Mapping[str, Any],
+    config: Mapping[str, Any],
+    name: str,
+    calls: tuple[Call, ...],
+    at: str,
+    depth: int,
+) -> Layer:
+    """Return a model that runs for each time step."""
+    model = parse_model(entry, at, depth + 1)
+    learns = model.trainable and bool(config.get("trainable", True))
+    return Layer(name, "TimeDistributed", {}, calls, replace(model, trainable=learns))
 
 
 def _parse_functional(config: dict[str, Any], at: str, depth: int) -> Model:

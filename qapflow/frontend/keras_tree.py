@@ -44,6 +44,8 @@ def _assign(
         group = groups.get(layer.name)
         here = (*path, layer.name)
         if layer.model is not None:
+            if layer.class_name == "TimeDistributed":
+                group = _sub(reader, group, "layer")
             yield from _assign(layer.model, reader, group, here)
         elif layer.class_name == "InputLayer":
             yield here, LayerWeights()
@@ -53,7 +55,7 @@ def _assign(
 
 def _group_class(layer: Layer) -> str:
     """Return the class name in a layer's path."""
-    if layer.model is not None:
+    if layer.model is not None and layer.class_name == "Model":
         return layer.model.kind
     if layer.pruned:
         return "prune_low_magnitude"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from qapflow.frontend.model import LayerSpec, ModelSpec
 from qapflow.frontend.quantizers import Quantizer, UnsupportedQuantizer, parse_quantizer
 
@@ -47,7 +50,7 @@ class Readers:
             name = pending.pop()
             if name in self.outputs or not self.readers[name]:
                 return [None]
-            for layer in self.readers[name]:
+            for layer in map(_each_step, self.readers[name]):
                 quantizer = None
                 through = layer.class_name in classes
                 if layer.class_name in ("QActivation", "Activation"):
@@ -59,6 +62,16 @@ class Readers:
                     seen.add(layer.name)
                     pending.append(layer.name)
         return found
+
+
+def _each_step(layer: LayerSpec) -> LayerSpec:
+    """Return the layer in a wrapper for each time step."""
+    inner = layer.config.get("layer")
+    if layer.class_name != "TimeDistributed" or not isinstance(inner, Mapping):
+        return layer
+    own = inner.get("config")
+    config = own if isinstance(own, Mapping) else {}
+    return replace(layer, class_name=str(inner.get("class_name")), config=config)
 
 
 def is_rounding(quantizer: Quantizer) -> bool:

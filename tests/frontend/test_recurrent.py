@@ -111,7 +111,7 @@ CASES = {
     "no layer inside": (
         layer("r", "TimeDistributed", ("x",)),
         "the layer in it cannot be read",
-        "wrap one layer",
+        "wrap a layer or a model",
     ),
     "no weights": (
         layer("r", "LSTM", ("x",), units=2),

@@ -226,6 +226,21 @@ def wrapped_cases(k, q):
             lambda: L.TimeDistributed(L.Bidirectional(q.QGRU(3, **gates), merge_mode="sum")),
             (3, 4, 2),
         ),
+        "each model": (
+            lambda: L.TimeDistributed(
+                k.Sequential([k.Input((4, 2)), q.QConv1D(3, 2, **conv), L.Flatten()])
+            ),
+            (3, 4, 2),
+        ),
+        "each graph": (lambda: L.TimeDistributed(graph(k, q)), (3, 4, 2)),
+        "each float bias": (
+            lambda: (
+                lambda x: L.TimeDistributed(q.QActivation("quantized_relu(4,1)"))(
+                    L.TimeDistributed(q.QDense(4, kernel_quantizer=W))(x)
+                )
+            ),
+            (3, 4),
+        ),
         "each each": (
             lambda: L.TimeDistributed(L.TimeDistributed(q.QConv1D(2, 2, **conv))),
             (2, 3, 4, 2),
@@ -233,10 +248,20 @@ def wrapped_cases(k, q):
     }
 
 
+def graph(k, q):
+    """A model with branches and a model in it."""
+    L = k.layers
+    x = k.Input((4, 2))
+    inner = k.Sequential([k.Input((4, 2)), q.QConv1D(2, 1, kernel_quantizer=W, use_bias=False)])
+    joined = L.Concatenate()([L.Add()([inner(x), x]), x])
+    return k.Model(x, q.QActivation("quantized_bits(5,1,alpha=1)")(L.Flatten()(joined)))
+
+
 WRAPPED = (
     "concat", "concat last", "sum", "mul", "ave", "q both", "own backward", "each dense",
     "each conv", "each pool", "each flatten", "each activation", "each relu", "each dropout",
     "each loop", "each both", "each each",
+    "each model", "each graph", "each float bias",
 )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ ANY_RANK = frozenset(
 def _inner(work: Work) -> tuple[str, Mapping[str, Any]]:
     layer = work.config.get("layer")
     if not isinstance(layer, Mapping) or not isinstance(layer.get("config"), Mapping):
-        raise work.refuse("the layer in it cannot be read", "wrap one layer, not a model")
+        raise work.refuse("the layer in it cannot be read", "wrap a layer or a model")
     if layer["config"].get("dtype") not in DTYPES:
         raise work.refuse(f"the layer in it computes in {layer['config']['dtype']}")
     return str(layer["class_name"]), layer["config"]
@@ -90,8 +90,9 @@ def time_distributed(handlers: Mapping[str, Handler]) -> Handler:
         inner = handlers.get(class_name)
         if inner is None:
             raise work.refuse(f"it wraps a layer of class {class_name}, which is not supported")
-        if len(work.shape()) < 2:
-            raise work.misfit(f"it gets an input of shape {work.shape()}")
+        shapes = [work.shape(edge) for edge in work.inputs]
+        if any(len(shape) < 2 or shape[0] != shapes[0][0] for shape in shapes):
+            raise work.misfit(f"it gets inputs of the shapes {shapes}")
         spec = replace(work.spec, class_name=class_name, config=config)
         plain = replace(work, spec=spec)
         if class_name in ANY_RANK:
@@ -107,14 +108,19 @@ def time_distributed(handlers: Mapping[str, Handler]) -> Handler:
 
 def _each_step(work: Work, inner: Handler) -> str:
     """Run a layer on every slice along the first axis."""
-    outer = work.builder.edges[work.input]
-    samples = work.builder.codes.get(work.input)
+    builder = NetBuilder()
+    edges = tuple(_slice(work, builder, k, edge) for k, edge in enumerate(work.inputs))
+    result = inner(replace(work, builder=builder, inputs=edges))
+    if result in edges:
+        return work.inputs[edges.index(result)]
+    return work.add(Scan(builder.finish((result,)), ()), *work.inputs)
+
+
+def _slice(work: Work, builder: NetBuilder, k: int, edge: str) -> str:
+    """Add the slice of one input to the network of one step."""
+    outer = work.builder.edges[edge]
+    samples = work.builder.codes.get(edge)
     if samples is not None:
         samples = samples.reshape(-1, *outer.shape[1:])
         samples = samples[:: max(1, len(samples) // CALIBRATION_ROWS)]
-    builder = NetBuilder()
-    edge = builder.add_input("x", outer.shape[1:], outer.type, samples)
-    result = inner(replace(work, builder=builder, inputs=(edge,)))
-    if result == edge:
-        return work.input
-    return work.add(Scan(builder.finish((result,)), ()))
+    return builder.add_input(f"x{k}" if k else "x", outer.shape[1:], outer.type, samples)
