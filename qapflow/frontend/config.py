@@ -57,15 +57,15 @@ _NAMES = """
     AveragePooling2D BatchNormalization Bidirectional Concatenate Conv1D Conv1DTranspose Conv2D
     Conv2DTranspose Cropping1D Cropping2D Dense DepthwiseConv1D DepthwiseConv2D Dot Dropout ELU
     EinsumDense Embedding Flatten GRU GaussianDropout GaussianNoise GlobalAveragePooling1D
-    GlobalAveragePooling2D GlobalMaxPooling1D GlobalMaxPooling2D InputLayer LSTM Lambda
-    LayerNormalization LeakyReLU Masking MaxPooling1D MaxPooling2D Maximum Minimum
-    MultiHeadAttention Multiply PReLU Permute ReLU RepeatVector Rescaling Reshape SeparableConv1D
-    SeparableConv2D SimpleRNN Softmax SpatialDropout1D SpatialDropout2D Subtract ThresholdedReLU
-    TimeDistributed UpSampling1D UpSampling2D ZeroPadding1D ZeroPadding2D UnitNormalization
-    QActivation QAdaptiveActivation QAveragePooling2D QBatchNormalization QBidirectional QConv1D
-    QConv2D QConv2DBatchnorm QConv2DTranspose QDense QDepthwiseConv2D QDepthwiseConv2DBatchnorm
-    QGRU QGlobalAveragePooling2D QLSTM QSeparableConv1D QSeparableConv2D QSimpleRNN
-    PruneLowMagnitude Sequential Functional Model
+    GlobalAveragePooling2D GlobalMaxPooling1D GlobalMaxPooling2D GroupNormalization Identity
+    InputLayer LSTM Lambda LayerNormalization LeakyReLU Masking MaxPooling1D MaxPooling2D Maximum
+    Minimum MultiHeadAttention Multiply Normalization PReLU Permute ReLU RepeatVector Rescaling
+    Reshape Resizing SeparableConv1D SeparableConv2D SimpleRNN Softmax SpatialDropout1D
+    SpatialDropout2D Subtract ThresholdedReLU TimeDistributed UpSampling1D UpSampling2D
+    ZeroPadding1D ZeroPadding2D UnitNormalization QActivation QAdaptiveActivation QAveragePooling2D
+    QBatchNormalization QBidirectional QConv1D QConv2D QConv2DBatchnorm QConv2DTranspose QDense
+    QDepthwiseConv2D QDepthwiseConv2DBatchnorm QGRU QGlobalAveragePooling2D QLSTM QSeparableConv1D
+    QSeparableConv2D QSimpleRNN PruneLowMagnitude Sequential Functional Model
 """
 KERAS_CLASSES = frozenset(_NAMES.split())
 # "Custom" and "Addons"-like packages name no module; "Custom" is the default of the decorator.

@@ -24,7 +24,7 @@ _WITHOUT_WEIGHTS = """
     UpSampling2D MaxPooling1D MaxPooling2D AveragePooling1D AveragePooling2D GlobalMaxPooling1D
     GlobalMaxPooling2D GlobalAveragePooling1D GlobalAveragePooling2D Concatenate Add Subtract
     Multiply Average Maximum Minimum Dot Dropout SpatialDropout1D SpatialDropout2D
-    GaussianDropout GaussianNoise AlphaDropout ActivityRegularization QActivation
+    GaussianDropout GaussianNoise AlphaDropout ActivityRegularization Identity QActivation
     QAveragePooling2D QGlobalAveragePooling2D
 """
 WITHOUT_WEIGHTS = frozenset(_WITHOUT_WEIGHTS.split())
@@ -46,8 +46,10 @@ class Expected:
 # Layers that have the same weights whatever their configuration says.
 ALWAYS: Mapping[str, Expected] = {
     "PReLU": Expected(("alpha",)),
-    "FixedPointQuantizer": Expected((), ("keep_negative", "bits", "integers")),
     "Embedding": Expected(("embeddings",)),
+    "AdaptiveActivation": Expected(("step",), ("ema_min", "ema_max")),
+    "Normalization": Expected((), ("mean", "variance", "count")),
+    "FixedPointQuantizer": Expected((), ("keep_negative", "bits", "integers")),
 }
 
 
@@ -75,6 +77,8 @@ def expected_weights(class_name: str, config: Mapping[str, Any]) -> Expected | N
         return _cells(config)
     if plain in NORMALISATIONS:
         return _norm(config, moving=plain == "BatchNormalization")
+    if plain == "Normalization" and config.get("mean") is not None:
+        return Expected()
     return ALWAYS.get(plain)
 
 

@@ -1,6 +1,7 @@
 """The type of a network input.
 
-In this order: what the user says; the whole numbers that the model itself declares; the type of
+In this order: what the user says; the numbers of the rows that all readers look up; the whole
+numbers that the model itself declares; the type of
 the quantizer that all readers apply to the input, so that real values encode to exactly what Keras
 computes from them; 16 bits around the calibration samples; and `fixed<16,6>`, the convention of the
 field.
@@ -43,6 +44,10 @@ def choose_input_type(layer: LayerSpec, options: LoadOptions, readers: Readers) 
     """
     given = options.input_types.get(layer.name, options.input_types.get(""))
     dtype = str(layer.config.get("dtype") or "float32")
+    rows = [_rows(reader) for reader in readers.readers[layer.name]]
+    if given is None and rows and min(rows) > 0:
+        kind = Fixed(False, max((max(rows) - 1).bit_length(), 1), 0)
+        return InputType(kind, (f"input {layer.name!r} has {kind}: it numbers rows of a table",))
     if not dtype.startswith(("int", "uint", "bool")):
         return _choose_real(layer, options, readers) if given is None else InputType(given)
     if given is None:
@@ -55,6 +60,12 @@ def choose_input_type(layer: LayerSpec, options: LoadOptions, readers: Readers) 
             "give it a type of whole numbers, such as fixed<16,16>",
         )
     return InputType(given)
+
+
+def _rows(layer: LayerSpec) -> int:
+    """Return how many rows an Embedding has, 0 for other layers."""
+    rows = layer.config.get("input_dim") if layer.class_name == "Embedding" else 0
+    return rows if isinstance(rows, int) else 0
 
 
 def _choose_real(layer: LayerSpec, options: LoadOptions, readers: Readers) -> InputType:

@@ -12,7 +12,7 @@ from qapflow.frontend.quantizers import Quantizer, UnsupportedQuantizer, parse_q
 PASS_ON = frozenset(
     {
         "ActivityRegularization", "AlphaDropout", "Cropping1D", "Cropping2D", "Dropout", "Flatten",
-        "GaussianDropout", "GaussianNoise", "Permute", "RepeatVector", "Reshape",
+        "GaussianDropout", "GaussianNoise", "Identity", "Permute", "RepeatVector", "Reshape",
         "SpatialDropout1D", "SpatialDropout2D", "UpSampling1D", "UpSampling2D", "ZeroPadding1D",
         "ZeroPadding2D",
     }

@@ -13,7 +13,7 @@ from qapflow.errors import UsageError
 from qapflow.ir.fixed import Codes, shrink
 from qapflow.ir.interpret import interpret
 from qapflow.ir.net import Net, Node
-from qapflow.ir.ops import Quantize, Table, Threshold
+from qapflow.ir.ops import Clip, Quantize, Reshape, Table, Threshold
 from qapflow.verify.coverage import chunks, tie_mask, will_saturate
 
 POOL = 2048  # random samples searched for ties and saturations
@@ -75,6 +75,30 @@ def make_vectors(
     return Vectors(codes, tuple(tags))
 
 
+def input_range(net: Net, node: Node) -> tuple[int, int]:
+    """Return the lowest and the highest code of an input that mean something.
+
+    Where all that reads an input looks rows up in tables, Keras fails on numbers without a row.
+    """
+    low, high = node.out.type.lo, node.out.type.hi
+    pending = [node.name]
+    while pending:
+        name = pending.pop()
+        readers = [reader for reader in net.nodes if name in reader.inputs]
+        if not readers or name in net.outputs:
+            return node.out.type.lo, node.out.type.hi
+        for reader in readers:
+            if isinstance(reader.op, Table) and reader.op.values.codes.ndim == 2:
+                shift = node.out.type.frac - net.edge(name).type.frac
+                last = reader.op.first + len(reader.op.values.codes) - 1
+                low, high = max(low, reader.op.first << shift), min(high, last << shift)
+            elif isinstance(reader.op, Clip | Reshape | Quantize):
+                pending.append(reader.name)
+            else:
+                return node.out.type.lo, node.out.type.hi
+    return low, high
+
+
 class Flat:
     """All inputs of a network side by side: one row a sample, one column an input element."""
 
@@ -83,8 +107,9 @@ class Flat:
         sizes = [prod(node.out.shape) for node in net.inputs]
         wide = any(node.out.type.width > 62 for node in net.inputs)
         self.dtype = np.dtype(object if wide else np.int64)
-        self.low = self._columns([node.out.type.lo for node in net.inputs], sizes)
-        self.high = self._columns([node.out.type.hi for node in net.inputs], sizes)
+        ranges = [input_range(net, node) for node in net.inputs]
+        self.low = self._columns([low for low, _ in ranges], sizes)
+        self.high = self._columns([high for _, high in ranges], sizes)
         self.size = sum(sizes)
 
     def _columns(self, values: list[int], sizes: list[int]) -> Codes:

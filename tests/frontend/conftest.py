@@ -17,6 +17,7 @@ from qapflow.frontend.model import LoadOptions
 from qapflow.ir.check import check
 from qapflow.ir.fixed import Fixed
 from qapflow.ir.interpret import interpret
+from qapflow.verify.vectors import input_range
 
 GRID = Fixed(True, 8, 4)
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
@@ -145,9 +146,9 @@ def compare(keras):
         assert check(loaded.net) == []
         codes = {}
         for node in loaded.net.inputs:
-            kind = node.out.type
-            codes[node.name] = rng.integers(kind.lo, kind.hi + 1, (samples, *node.out.shape))
-            codes[node.name][0], codes[node.name][1] = kind.lo, kind.hi
+            low, high = input_range(loaded.net, node)
+            codes[node.name] = rng.integers(low, high + 1, (samples, *node.out.shape))
+            codes[node.name][0], codes[node.name][1] = low, high
         made = interpret(loaded.net, codes)
         ours = [loaded.net.edge(name).type.decode(made[name]) for name in loaded.net.outputs]
         values = [n.out.type.decode(codes[n.name]).astype(np.float32) for n in loaded.net.inputs]

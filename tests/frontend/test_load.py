@@ -124,7 +124,6 @@ def test_guessed_shapes_complain_of_nothing():
         ("TFOpLambda", "replace the TensorFlow operation"),
         ("SlicingOpLambda", "Cropping"),
         ("Masking", "fixed length"),
-        ("Embedding", "make them its input"),
         ("Conv3D", "use Conv2D"),
     ],
 )

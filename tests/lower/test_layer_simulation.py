@@ -13,68 +13,88 @@ BOTH = pytest.mark.parametrize("io_type", ["io_parallel", "io_stream"])
 GRID = Fixed(True, 6, 3)
 
 
-def net_of(shape, class_name, weights=None, **config):
-    """Return the network of one layer, with random weights of the given shapes."""
-    rng = np.random.default_rng(0)
-    arrays = {
-        key: rng.integers(-4, 5, value) / 4 if isinstance(value, tuple) else np.asarray(value)
-        for key, value in (weights or {}).items()
-    }
-    box = LayerSpec("x", "InputLayer", {"batch_input_shape": [None, *shape]}, {}, ())
-    layer = LayerSpec("y", class_name, {"name": "y", **config}, arrays, (("x", 0),))
-    spec = ModelSpec("m", (box, layer), ("x",), (("y", 0),), "2.11.0", "memory", "")
-    return load(spec, LoadOptions(input_types={"": GRID})).net
+def box(name, shape):
+    return LayerSpec(name, "InputLayer", {"batch_input_shape": [None, *shape]}, {}, ())
 
 
-def mixed_grids():
+class Layers:
+    """A model of layers side by side, each with inputs and random weights of its own."""
+
+    def __init__(self):
+        self.rng = np.random.default_rng(0)
+        self.inputs, self.layers = [], []
+
+    def add(self, shapes, class_name, weights=None, **config):
+        """Add a layer; weights are arrays, or shapes to draw them for."""
+        number = len(self.layers)
+        shapes = shapes if isinstance(shapes, list) else [shapes]
+        boxes = [box(f"x{number}_{k}", shape) for k, shape in enumerate(shapes)]
+        arrays = {
+            key: self.rng.integers(-4, 5, value) / 4 if isinstance(value, tuple) else value
+            for key, value in (weights or {}).items()
+        }
+        name = f"y{number}_{class_name}"
+        inbound = tuple((one.name, 0) for one in boxes)
+        self.layers.append(LayerSpec(name, class_name, {"name": name, **config}, arrays, inbound))
+        self.inputs += boxes
+
+    def net(self):
+        spec = ModelSpec(
+            "m", (*self.inputs, *self.layers), tuple(one.name for one in self.inputs),
+            tuple((one.name, 0) for one in self.layers), "2.11.0", "memory", "",
+        )  # fmt: skip
+        return load(spec, LoadOptions(input_types={"": GRID})).net
+
+
+def graph(to_edges):
+    """Senders of the edges of a full graph of three nodes."""
+    matrix = np.zeros((6, 3))
+    for index, sender in enumerate((1, 2, 0, 2, 0, 1)):
+        matrix[index, sender] = 1
+    return {"adjacency_matrix": (matrix if to_edges else matrix.T)[None]}
+
+
+def moved_and_weighted(add):
+    kernel = {"kernel": (3, 3, 4, 2), "bias": (4,)}
+    add((4, 3, 2), "Conv2DTranspose", kernel, strides=[2, 2], padding="same")
+    add((5, 2), "Conv1DTranspose", {"kernel": (4, 3, 2), "bias": (3,)}, strides=3)
+    add((4, 3, 2), "Conv2DTranspose", kernel, dilation_rate=2)
+    add((3, 4, 2), "UpSampling2D", size=[2, 2], interpolation="bilinear")
+    add((2, 3, 2), "UpSampling2D", size=[3, 1], interpolation="bilinear")
+    add((4, 6, 2), "Resizing", height=2, width=2)
+    add((3, 2), "NodeEdgeProjection", graph(True), receiving=False, node_to_edge=True)
+    add((6, 2), "NodeEdgeProjection", graph(False), receiving=False, node_to_edge=False)
+    add((5,), "TernaryDense", {"kernel": (5, 4)}, use_bias=False)
+
+
+def own_grids(add):
     rng = np.random.default_rng(2)
     widths = {"keep_negative": (0, 2), "bits": (0, 7), "integers": (-1, 4)}
     arrays = {key: rng.integers(*ends, (1, 9)) for key, ends in widths.items()}
-    return net_of((9,), "FixedPointQuantizer", arrays, RND="RND", SAT="WRAP")
+    add((9,), "FixedPointQuantizer", arrays, RND="RND", SAT="WRAP")
+    ranges = {"ema_min": np.array([-1.0, -9, 0]), "ema_max": np.array([0.5, 3, 40])}
+    add((2, 3), "QAdaptiveActivation", ranges, activation="quantized_bits", total_bits=5)
+    add((5,), "Activation", activation="ternary_tanh")
 
 
-def others_of_a_graph():
-    matrix = np.zeros((1, 6, 3))
-    for index, sender in enumerate((1, 2, 0, 2, 0, 1)):
-        matrix[0, index, sender] = 1
-    weights = {"adjacency_matrix": matrix}
-    return net_of((3, 2), "NodeEdgeProjection", weights, receiving=False, node_to_edge=True)
-
-
-def sums_of_a_graph():
-    matrix = np.zeros((1, 3, 6))
-    for index, sender in enumerate((1, 2, 0, 2, 0, 1)):
-        matrix[0, sender, index] = 1
-    weights = {"adjacency_matrix": matrix}
-    return net_of((6, 2), "NodeEdgeProjection", weights, receiving=False, node_to_edge=False)
-
-
-KERNEL = {"kernel": (3, 3, 4, 2), "bias": (4,)}
-CASES = {
-    "transposed": lambda: net_of(
-        (4, 3, 2), "Conv2DTranspose", KERNEL, strides=[2, 2], padding="same"
-    ),
-    "transposed, one axis": lambda: net_of(
-        (5, 2), "Conv1DTranspose", {"kernel": (4, 3, 2), "bias": (3,)}, strides=3
-    ),
-    "transposed, dilated": lambda: net_of((4, 3, 2), "Conv2DTranspose", KERNEL, dilation_rate=2),
-    "bilinear": lambda: net_of((3, 4, 2), "UpSampling2D", size=[2, 2], interpolation="bilinear"),
-    "bilinear by thirds": lambda: net_of(
-        (2, 3, 2), "UpSampling2D", size=[3, 1], interpolation="bilinear"
-    ),
-    "smaller": lambda: net_of((4, 6, 2), "Resizing", height=2, width=2),
-    "mixed grids": mixed_grids,
-    "others of a graph": others_of_a_graph,
-    "sums of a graph": sums_of_a_graph,
-    "ternary": lambda: net_of((5,), "TernaryDense", {"kernel": (5, 4)}, use_bias=False),
-    "ternary steps": lambda: net_of((5,), "Activation", activation="ternary_tanh"),
-}
+def looked_up_and_multiplied(add):
+    add((3,), "Embedding", {"embeddings": (5, 2)})
+    add((2, 3), "Embedding", {"embeddings": (4, 3)})
+    add([(3, 4), (2, 4)], "Dot", axes=2)
+    add([(5,), (5,)], "Dot", axes=1)
+    add((2, 3, 2), "PReLU", {"alpha": (1, 3, 1)})
+    constants = {"mean": np.array([[0.5], [1.0], [2.0]]), "variance": np.array([4.0, 1, 0.25])}
+    add((3, 2), "Normalization", {key: value.ravel() for key, value in constants.items()}, axis=1)
+    moments = {"gamma": (3,), "beta": (3,), "moving_mean": (3,), "moving_variance": np.ones(3)}
+    add((3, 2, 2), "BatchNormalization", moments, axis=1)
 
 
 @BOTH
-@pytest.mark.parametrize("case", CASES)
-def test_compiled_layer_computes_what_its_network_means(simulate, plan, case, io_type):
-    net = CASES[case]()
+@pytest.mark.parametrize("fill", [moved_and_weighted, own_grids, looked_up_and_multiplied])
+def test_compiled_layers_compute_what_their_networks_mean(simulate, plan, fill, io_type):
+    layers = Layers()
+    fill(layers.add)
+    net = layers.net()
     wrong, seen = simulate(net, plan(io_type))
     assert wrong == []
     assert seen >= len(net.nodes) - len(net.inputs)

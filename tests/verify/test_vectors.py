@@ -7,9 +7,9 @@ from qapflow.errors import UsageError
 from qapflow.ir.builder import NetBuilder
 from qapflow.ir.fixed import Fixed, Overflow, Rounding
 from qapflow.ir.interpret import interpret
-from qapflow.ir.ops import Clip, Const, Conv, Dense, Merge, Quantize, Reshape
+from qapflow.ir.ops import Affine, Clip, Const, Conv, Dense, Merge, Quantize, Reshape, Table
 from qapflow.verify.coverage import coverage, measure, tie_mask, will_saturate
-from qapflow.verify.vectors import make_vectors
+from qapflow.verify.vectors import input_range, make_vectors
 
 INPUT = Fixed(True, 12, 6)
 ACT = Fixed(False, 5, 4)
@@ -179,3 +179,19 @@ def test_measured_ranges_are_those_of_the_codes():
     seen = measure(net, vectors.codes).ranges
     for name, codes in interpret(net, vectors.codes, keep="all").items():
         assert seen[name] == (codes.min(), codes.max())
+
+
+def test_rows_of_a_table_are_all_that_an_input_numbers():
+    builder = NetBuilder()
+    first = builder.add_input("i", (3,), Fixed(True, 6, 1))
+    whole = builder.add("w", Quantize(Fixed(True, 5, 0), Rounding.TRN_ZERO, Overflow.SAT), first)
+    index = builder.add("c", Clip(Const.exact(0.0), Const.exact(4.0)), whole)
+    rows = Const(np.arange(10).reshape(5, 2), Fixed(False, 4, 0))
+    made = builder.add("t", Table(0, rows), index)
+    other = builder.add(
+        "n", Affine(Const.exact(0.5)), builder.add_input("j", (3,), Fixed(True, 4, 0))
+    )
+    net = builder.finish((made, other))
+    assert [input_range(net, node) for node in net.inputs] == [(0, 8), (-8, 7)]
+    codes = make_vectors(net, 100).codes["i"]
+    assert (codes.min(), codes.max()) == (0, 8)

@@ -29,18 +29,14 @@ HINTS: Mapping[str, str] = {
     "QuantizeLayer": "models of tfmot's quantize_model are not built: quantize with QKeras",
     "ClusterWeights": "strip the wrapper with tfmot.clustering.keras.strip_clustering",
     "Masking": "masking depends on the data: give sequences of fixed length",
-    "Embedding": "look the vectors up before the model and make them its input",
     "LayerNormalization": "its divisor depends on the data: use BatchNormalization",
     "GroupNormalization": "its divisor depends on the data: use BatchNormalization",
     "UnitNormalization": "its divisor depends on the data: use BatchNormalization",
     "MultiHeadAttention": ATTENTION,
     "Attention": ATTENTION,
     "AdditiveAttention": ATTENTION,
-    "Dot": "use Multiply and a Dense layer with weights of one",
     "Conv3DTranspose": "merge two of the axes with Reshape and use Conv2DTranspose",
     "Conv3D": "merge two of the axes with Reshape and use Conv2D",
-    "QAdaptiveActivation": "replace it by a QActivation with the integer bits it has found",
-    "Normalization": "normalise before the model, or use BatchNormalization",
 }
 OTHERWISE = "replace it by layers that docs/layers.md lists"
 

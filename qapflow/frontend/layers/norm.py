@@ -33,7 +33,7 @@ def batch_norm(work: Work) -> str:
     Where a quantizer follows, the float32 factor multiplies exactly and the offset is rounded to
     2**-32 or the grid of the product; else both are rounded by the rule for float weights.
     """
-    last_axis(work)
+    behind = axes_behind(work)
     if work.config.get("inverse_quantizer") is not None:
         raise work.refuse("inverse_quantizer is not supported", "leave it unset")
     mean = _statistic(work, "moving_mean", "mean_quantizer", "mean")
@@ -44,6 +44,8 @@ def batch_norm(work: Work) -> str:
     offset = -mean.astype(np.float64) * scale.astype(np.float64)
     if work.config.get("center", True):
         offset = offset + _statistic(work, "beta", "beta_quantizer", "beta").astype(np.float64)
+    places = (-1, *(1,) * behind)
+    scale, offset = scale.reshape(places), offset.reshape(places)
     return work.finish(scale_and_shift(work, scale, offset, "batch normalization"))
 
 
@@ -85,14 +87,23 @@ def inverse_deviation(variance: NDArray[np.floating[Any]], epsilon: Any) -> F32:
         return np.asarray(1 / np.sqrt(shifted.astype(np.float64)), np.float32)
 
 
-def last_axis(work: Work) -> None:
-    """Refuse to normalize another axis than the last."""
+def axes_behind(work: Work) -> int:
+    """Return how many axes follow the one that is normalized; the batch counts as axis 0."""
     axis = work.config.get("axis", -1)
     axis = axis[0] if isinstance(axis, list | tuple) and len(axis) == 1 else axis
     rank = len(work.shape())
-    if axis not in (-1, rank):
+    if not isinstance(axis, int) or axis == 0 or not -rank <= axis <= rank:
         raise work.misfit(
             f"batch normalization over axis {axis} of {rank + 1}", "normalise the last axis"
+        )
+    return rank - axis if axis > 0 else -1 - axis
+
+
+def last_axis(work: Work) -> None:
+    """Refuse to normalize another axis than the last."""
+    if axes_behind(work):
+        raise work.misfit(
+            f"batch normalization over axis {work.config['axis']}", "normalise the last axis"
         )
 
 

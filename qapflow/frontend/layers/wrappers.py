@@ -20,7 +20,7 @@ CALIBRATION_ROWS = 512
 ANY_RANK = frozenset(
     {
         "ActivityRegularization", "AlphaDropout", "Dense", "Dropout", "ELU", "GaussianDropout",
-        "GaussianNoise", "LeakyReLU", "QActivation", "QDense", "ReLU", "Rescaling",
+        "GaussianNoise", "Identity", "LeakyReLU", "QActivation", "QDense", "ReLU", "Rescaling",
         "ThresholdedReLU",
     }
 )  # fmt: skip
