@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qapflow.cache import BuildFolder, run_steps
+from qapflow.cache import BuildFolder, run_again, run_steps
 from qapflow.context import SETTINGS, Context
 from qapflow.errors import UsageError
 from qapflow.lower.files import write_file
@@ -23,6 +24,7 @@ from qapflow.steps import STEPS
 
 if TYPE_CHECKING:
     from qapflow.report.figures import Comparison, Report
+    from qapflow.verify.bisection import Bisection
 
 Listener = Callable[[str, str], None]
 
@@ -157,7 +159,43 @@ def verify_build(
     """
     from qapflow.verification import verify_again
 
-    settings = replace(load_settings(folder), keras=keras, timeout_s=timeout_s, labels=None)
+    with _finished(folder, keras=keras, timeout_s=timeout_s, labels=None) as context:
+        return verify_again(context, inputs=inputs, count=vectors, seed=seed)
+
+
+def bisect_build(
+    folder: Path,
+    *,
+    inputs: Path | None = None,
+    vectors: int | None = None,
+    seed: int = 1,
+    timeout_s: float = 3600.0,
+) -> Bisection:
+    """Find the first layer that differs from Keras, every other one, and the causes.
+
+    On own inputs, on new `vectors`, or on the samples of the build. Its report shows the result.
+
+    Raises:
+        UsageError: the folder is no finished build, its model is gone, or the inputs do not fit.
+        ToolMissing: Keras is not installed.
+        ToolFailed: Keras crashed or took too long.
+    """
+    from qapflow.verification import bisect_again
+
+    with _finished(folder, timeout_s=timeout_s) as context:
+        found = bisect_again(context, inputs=inputs, count=vectors, seed=seed)
+        run_again(STEPS[-1], context, context.folder)
+        return found
+
+
+@contextmanager
+def _finished(folder: Path, **changes: Any) -> Iterator[Context]:
+    """Open a build, locked.
+
+    Raises:
+        UsageError: a step has not run.
+    """
+    settings = replace(load_settings(folder), **changes)
     build_folder = BuildFolder(folder)
     with build_folder.locked():
         missing = [step.name for step in STEPS if step.name not in build_folder.state]
@@ -167,5 +205,4 @@ def verify_build(
                 at=str(folder),
                 hint="run qapflow build again",
             )
-        context = Context(settings, build_folder)
-        return verify_again(context, inputs=inputs, count=vectors, seed=seed)
+        yield Context(settings, build_folder)

@@ -146,10 +146,12 @@ def run_verify(options: argparse.Namespace) -> int:
     """Compare interpreter, C simulation and Keras again on a finished build."""
     from qapflow.api import verify_build
 
+    if options.bisect:
+        return _bisect(options)
     comparisons = verify_build(
         options.folder,
         inputs=options.inputs,
-        vectors=options.vectors,
+        vectors=10_000 if options.vectors is None else options.vectors,
         seed=options.seed,
         keras=options.keras,
         timeout_s=options.timeout,
@@ -171,6 +173,32 @@ def run_verify(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"comparisons": rows, "passed": not different}))
     return int(different)
+
+
+def _bisect(options: argparse.Namespace) -> int:
+    """Compare with Keras layer by layer; 1 if something contradicts the network."""
+    from qapflow.api import bisect_build
+    from qapflow.report.bisection import headline, render_bisection
+    from qapflow.report.json import render_bisection_json
+
+    if options.keras == "no":
+        raise UsageError("--bisect compares with Keras", at="--keras no", hint="leave --keras out")
+    found = bisect_build(
+        options.folder,
+        inputs=options.inputs,
+        vectors=options.vectors,
+        seed=options.seed,
+        timeout_s=options.timeout,
+    )
+    if options.json:
+        sys.stdout.write(render_bisection_json(found))
+    else:
+        sys.stdout.write(render_bisection(found, color=_color()))
+    if not found.passed:
+        print(f"error: {headline(found)}", file=sys.stderr)
+    if found.verdict == "not run" and options.keras == "require":
+        return 3
+    return int(not found.passed)
 
 
 def run_report(options: argparse.Namespace) -> int:

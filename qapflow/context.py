@@ -37,6 +37,7 @@ VERIFICATION = "verification"
 OVERFLOW = "verification/overflow.json"
 WITNESS = "verification/overflow_witness.npz"
 SYNTHESIS = "synthesis.json"
+BISECTION = "bisection.json"
 
 
 class Context:

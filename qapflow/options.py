@@ -73,8 +73,17 @@ def _add_budget_options(group: argparse._ArgumentGroup) -> None:
 def add_verify_options(parser: argparse.ArgumentParser) -> None:
     """Add everything `qapflow verify` takes."""
     parser.add_argument("folder", type=Path, help="a folder made by qapflow build")
+    parser.add_argument(
+        "--bisect",
+        action="store_true",
+        help="compare with Keras layer by layer; say where and why the first difference arises",
+    )
     parser.add_argument("--inputs", type=Path, help="own samples: .npy, .npz, .csv")
-    parser.add_argument("--vectors", type=int, default=10000, help="generated samples (10000)")
+    parser.add_argument(
+        "--vectors",
+        type=int,
+        help="generated samples (10000; with --bisect the build's own unless given)",
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the generated samples (1)")
     parser.add_argument("--keras", choices=("auto", "no", "require"), default="auto")
     parser.add_argument(

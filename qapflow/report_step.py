@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-from qapflow.context import OVERFLOW, SYNTHESIS, Context
+from qapflow.context import BISECTION, OVERFLOW, SYNTHESIS, Context
 from qapflow.report.assemble import Findings, assemble
 from qapflow.report.figures import (
     Accuracy,
@@ -19,6 +19,7 @@ from qapflow.report.figures import (
     ToolRun,
 )
 from qapflow.report.json import read_as
+from qapflow.verify.bisection import Bisection
 from qapflow.versions import compiler_version, keras_versions, package_version
 
 
@@ -37,6 +38,7 @@ def assemble_report(context: Context) -> Report:
         totals=tuple((name, read_figure(figure)) for name, figure in synthesis["totals"]),
         notes=tuple(note for note in notes if note),
         overflow=read_as(OverflowProof, json.loads(context.folder.read(OVERFLOW)), OVERFLOW),
+        bisection=_bisection(context),
     )
     return assemble(
         context.net,
@@ -56,6 +58,15 @@ def read_comparison(data: dict[str, Any]) -> Comparison:
     if first is not None:
         first = Difference(**{**first, "index": tuple(first["index"])})
     return Comparison(**{**data, "first": first})
+
+
+def _bisection(context: Context) -> Bisection | None:
+    """Return the bisection that was run on this build, None if there is none of this network."""
+    path = context.folder.path / BISECTION
+    if not path.exists():
+        return None
+    found = read_as(Bisection, json.loads(path.read_text(encoding="utf-8")), BISECTION)
+    return found if found.net_digest == context.loaded_net.digest else None
 
 
 def read_figure(data: dict[str, Any]) -> Figure:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from qapflow.context import Context, file_digest
+from qapflow.context import BISECTION, Context, file_digest
 from qapflow.versions import compiler_version, keras_versions, package_version
 
 
@@ -94,9 +94,11 @@ def synth_settings(context: Context) -> dict[str, Any]:
 def report_settings(context: Context) -> Mapping[str, Any]:
     """Name what `report` reads from outside."""
     settings = context.settings
+    bisection = context.folder.path / BISECTION
     return {
         "qapflow": package_version("qapflow"),
         "model": settings.model.name,
         "target": asdict(context.target),
         "budgets": asdict(settings.budgets),
+        "bisection": file_digest(bisection) if bisection.exists() else "",
     }

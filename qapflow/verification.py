@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qapflow.context import Context
+from qapflow.context import BISECTION, Context
 from qapflow.errors import ToolMissing, UsageError
-from qapflow.report.figures import Comparison
+from qapflow.lower.files import write_file
+from qapflow.report.figures import Comparison, Verdict
 from qapflow.verify.compare import INTERPRETER, compare_csim
 from qapflow.verify.compile_csim import compile_csim
 from qapflow.verify.keras_compare import KERAS, KerasCheck, compare_keras
@@ -18,6 +20,7 @@ from qapflow.versions import keras_versions
 
 if TYPE_CHECKING:
     from qapflow.ir.fixed import Codes
+    from qapflow.verify.bisection import Bisection
 
 
 def read_labels(path: Path, samples: int) -> NDArray[Any]:
@@ -106,6 +109,69 @@ def check_keras(
     return KerasCheck(Comparison(KERAS, INTERPRETER, "not run", note=why), None, {})
 
 
+def bisect_again(
+    context: Context, *, inputs: Path | None, count: int | None, seed: int
+) -> Bisection:
+    """Compare with Keras layer by layer, and leave the result in the folder.
+
+    On the samples of a file, on `count` new vectors, or on those of the build.
+    """
+    from qapflow.report.json import render_bisection_json
+    from qapflow.verify.bisect import Subject, bisect
+    from qapflow.verify.inputs import encode_inputs, read_values
+    from qapflow.verify.vectors import make_vectors
+
+    settings, net = context.settings, context.loaded_net
+    _require_same_model(context)
+    codes, real = context.vectors("inputs"), None
+    if inputs is not None:
+        real = read_values(inputs, net)
+        codes = dict(encode_inputs(real, net, str(inputs)).codes)
+    elif count is not None:
+        codes = dict(make_vectors(net, count, seed).codes)
+    subject = Subject(
+        net,
+        context.records,
+        settings.model,
+        settings.weights,
+        settings.strip_softmax,
+        settings.timeout_s,
+    )
+    found = bisect(subject, codes, real)
+    firmware, how = _firmware(context)
+    found = replace(found, firmware=firmware, notes=(*found.notes, how))
+    write_file(context.folder.path / BISECTION, render_bisection_json(found).encode())
+    return found
+
+
+def _require_same_model(context: Context) -> None:
+    """Refuse a build whose model file is another one by now."""
+    from qapflow.frontend.archive import read_model
+
+    settings = context.settings
+    if not settings.model.exists():
+        raise UsageError(
+            "the model file of this build is gone", at=str(settings.model), hint="put it back"
+        )
+    if read_model(settings.model, settings.weights).digest != context.layers["digest"]:
+        raise UsageError(
+            "the model file has changed since the build",
+            at=str(settings.model),
+            hint="run qapflow build again",
+        )
+
+
+def _firmware(context: Context) -> tuple[Verdict, str]:
+    """Return whether the firmware computes what the network does, as the build found."""
+    for name in ("passes", "csim"):
+        found = context.verification(name)["comparison"]
+        if found["verdict"] != "equal":
+            why = found["note"] or f"{found['mismatches']} of {found['values']} values differ"
+            what = f"{found['left']} = {found['right']}: {found['verdict']}, {why}"
+            return found["verdict"], what
+    return "equal", f"the firmware equals the network ({found['samples']} samples in C simulation)"
+
+
 def verify_again(
     context: Context, *, inputs: Path | None, count: int, seed: int
 ) -> tuple[Comparison, ...]:
@@ -114,9 +180,10 @@ def verify_again(
     from qapflow.verify.inputs import read_inputs
     from qapflow.verify.vectors import make_vectors
 
-    net = context.net
+    net, note = context.net, ""
     if inputs is not None:
-        codes = dict(read_inputs(inputs, net).codes)
+        user = read_inputs(inputs, net)
+        codes, note = dict(user.codes), user.note
     else:
         codes = dict(make_vectors(net, count, seed).codes)
     outputs = interpret(net, codes)
@@ -131,4 +198,4 @@ def verify_again(
     except ToolMissing as error:
         results.append(Comparison(INTERPRETER, "C simulation", "not run", note=error.what))
     results.append(check_keras(context, codes, outputs).comparison)
-    return tuple(results)
+    return tuple(replace(r, note="; ".join(filter(None, (r.note, note)))) for r in results)

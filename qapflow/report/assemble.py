@@ -30,6 +30,7 @@ from qapflow.report.ledger import make_ledger
 from qapflow.report.overflow import overflow_of, state_overflow
 from qapflow.settings import Budgets
 from qapflow.target import Target
+from qapflow.verify.bisection import Bisection
 from qapflow.verify.overflow import prove_overflow
 
 Range = tuple[float, float]
@@ -52,6 +53,7 @@ class Findings:
     layer_figures: Mapping[str, Mapping[str, Figure]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     overflow: OverflowProof | None = None
+    bisection: Bisection | None = None
 
 
 def assemble(
@@ -94,6 +96,7 @@ def assemble(
         overflow_statement=state_overflow(proof),
         notes=_notes(plan, target, found.notes),
         overflow=proof,
+        bisection=found.bisection,
     )
     return _judge(report, budgets or Budgets())
 

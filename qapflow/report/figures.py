@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 from qapflow.target import Target
+from qapflow.verify.bisection import Bisection
 
 
 class Source(StrEnum):
@@ -97,13 +98,16 @@ class Difference:
     cause: str
 
 
+Verdict = Literal["equal", "different", "not run"]
+
+
 @dataclass(frozen=True)
 class Comparison:
     """One verification: `left` (the definition) against `right`, on every output, bit by bit."""
 
     left: str
     right: str
-    verdict: Literal["equal", "different", "not run"]
+    verdict: Verdict
     samples: int = 0
     values: int = 0
     mismatches: int = 0
@@ -226,6 +230,7 @@ class Report:
     overflow_statement: str  # "no accumulator can overflow: ..." with the narrowest margin
     notes: tuple[str, ...] = ()
     overflow: OverflowProof | None = None
+    bisection: Bisection | None = None  # where `qapflow verify --bisect` was run on this build
 
     @property
     def passed(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from qapflow.report import overflow, plots, words
+from qapflow.report import bisection, overflow, plots, words
 from qapflow.report.figures import Report
 from qapflow.report.headroom import best_figures
 from qapflow.resources import templates_dir
@@ -25,6 +25,7 @@ def render_html(report: Report) -> str:
         report=report,
         words=words,
         overflow=overflow,
+        bisection=bisection,
         verdict=words.judge(report),
         latency=best.get("latency_cycles"),
         interval=best.get("ii_cycles"),

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from qapflow.errors import UsageError
 from qapflow.report.figures import Report
+from qapflow.verify.bisection import Bisection
 
 T = TypeVar("T")
 
@@ -58,6 +59,14 @@ def read_as(kind: type[T], data: Any, at: str) -> T:
     made = _decode(kind, data, at)
     assert isinstance(made, kind)
     return made
+
+
+def render_bisection_json(bisection: Bisection) -> str:
+    """Return a bisection as indented JSON; `passed` comes first, a layer's `state` is given."""
+    data = {"passed": bisection.passed, **_encode(bisection)}
+    for row, check in zip(data["layers"], bisection.layers, strict=True):
+        row["state"] = check.state
+    return json.dumps(data, indent=1, allow_nan=False) + "\n"
 
 
 def _encode(value: Any) -> Any:

@@ -6,8 +6,9 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
-from qapflow.report import overflow, words
+from qapflow.report import bisection, overflow, words
 from qapflow.report.figures import LayerReport, Report
+from qapflow.verify.bisection import Bisection
 
 MARKS = {"passed": "✅", "failed": "❌", "unverified": "⚠️"}
 
@@ -82,6 +83,8 @@ def _details(report: Report) -> Iterable[str]:
         ],
     )
     yield _fold("Overflow", list(_overflow(report)))
+    if report.bisection is not None:
+        yield _fold("Layer by layer against Keras", _bisection(report.bisection))
     titles, rows = words.by_source(report)
     yield _fold("Figures by source", [_table(titles, rows, "l" + "r" * (len(titles) - 1))])
     yield _fold(f"Layers ({len(report.layers)})", [_layers(report.layers)])
@@ -98,6 +101,16 @@ def _overflow(report: Report) -> Iterable[str]:
         yield _table(overflow.MARGIN_TITLES, overflow.margin_rows(proof), "llllrr")
         yield _table(overflow.LOSS_TITLES, overflow.loss_rows(proof), "lllllr")
         yield "\n".join(f"- {escape(line)}" for line in overflow.about(proof))
+
+
+def _bisection(found: Bisection) -> list[str]:
+    causes = [
+        f"- {escape(check.layer)}: "
+        + "; ".join(f"{word}: {escape(text)}" for word, text in bisection.cause_lines(check))
+        for check in found.causes
+    ]
+    table = _table(bisection.TITLES, list(bisection.rows(found)), "llrrrrl")
+    return [escape(bisection.headline(found)), table, "\n".join(causes)]
 
 
 def _layers(layers: Sequence[LayerReport]) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from qapflow.report import overflow, words
+from qapflow.report import bisection, overflow, words
+from qapflow.report.console import to_text
 from qapflow.report.figures import Figure, LayerReport, Report
 from qapflow.report.headroom import best_figures
 from qapflow.report.words import printable
@@ -27,22 +27,7 @@ MARKS = {"equal": "equal", "different": "DIFFERENT", "not run": "not run"}
 
 def render_text(report: Report, *, color: bool = False, width: int = 100) -> str:
     """Return the report as text; the same report gives the same text."""
-    stream = io.StringIO()
-    console = Console(
-        file=stream,
-        width=width,
-        force_terminal=color,
-        color_system="standard" if color else None,
-        no_color=not color,
-        highlight=False,
-        markup=False,
-        emoji=False,
-        legacy_windows=False,
-        _environ={},
-    )
-    for part in _sections(report):
-        console.print(part)
-    return "\n".join(line.rstrip() for line in stream.getvalue().split("\n"))
+    return to_text(_sections(report), color=color, width=width)
 
 
 def _sections(report: Report) -> Iterable[RenderableType]:
@@ -55,6 +40,8 @@ def _sections(report: Report) -> Iterable[RenderableType]:
     yield from _section("Pruning ledger", _ledger(report))
     yield from _section("Verification", _verification(report))
     yield from _section("Overflow", *_overflow(report))
+    if report.bisection is not None:
+        yield from _section("Layer by layer against Keras", *bisection.parts(report.bisection))
     yield from _section("Budgets", _budgets(report))
     yield from _section("Tools", _tools(report))
     yield from _section("Notes", *(_say(f"- {note}") for note in _all_notes(report)))

@@ -8,12 +8,11 @@ exported in double precision.
 
 from __future__ import annotations
 
-import functools
 import importlib.abc
 import importlib.machinery
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qapflow.errors import ToolFailed, ToolMissing
+from qapflow.verify.keras_watch import layer_constants, layer_outputs
 
 BATCH = 1024
 Array = NDArray[Any]
@@ -85,12 +85,40 @@ def serve(folder: Path, request: Mapping[str, Any], versions: dict[str, str]) ->
         again = predict(_rebuild(keras, folder, custom, "float32"), inputs, kind)
         if not all(np.array_equal(a, b) for a, b in zip(outputs, again, strict=True)):
             raise ToolFailed("a copy of the model from its configuration and weights differs")
-    wanted = request["layers"]
-    layers = {} if wanted is None else layer_outputs(model, inputs, kind, wanted)
+    constants = layer_constants(model) if request.get("constants") else {}
+    layers = _watch(model, inputs, kind, folder, request)
     data: dict[str, Any] = {f"output{k}": array for k, array in enumerate(outputs)}
     data |= {f"layer{k}": array for k, array in enumerate(layers.values())}
+    for name, arrays in constants.items():
+        data |= {f"constant{k}:{name}": array for k, array in enumerate(arrays)}
     np.savez(folder / "outputs.npz", **data)
     return {"status": "ok", "outputs": len(outputs), "layers": list(layers)}
+
+
+def _watch(
+    model: KerasModel,
+    inputs: Mapping[str, Array],
+    kind: type[np.floating[Any]],
+    folder: Path,
+    request: Mapping[str, Any],
+) -> dict[str, Array]:
+    """Return the layer outputs that a request asks for, from the values in `feed.npz` if any."""
+    import tensorflow
+
+    if request["layers"] is None:
+        return {}
+    feed: dict[str, Array] = {}
+    if request.get("feed"):
+        with np.load(folder / "feed.npz", allow_pickle=False) as archive:
+            feed = dict(zip(request["feed"], archive.values(), strict=True))
+    return layer_outputs(
+        model,
+        _order(model, inputs, kind),
+        request["layers"],
+        BATCH,
+        feed=feed,
+        make_tensor=lambda array, dtype: tensorflow.convert_to_tensor(array.astype(dtype.name)),
+    )
 
 
 def import_keras(
@@ -233,56 +261,6 @@ def _rebuild(keras: ModuleType, folder: Path, custom: Mapping[str, Any], kind: s
     except Exception as error:  # as in `load`
         raise ToolFailed(f"the model cannot be copied: {_words(error)}") from error
     return model
-
-
-def layer_outputs(
-    model: KerasModel,
-    inputs: Mapping[str, Array],
-    kind: type[np.floating[Any]],
-    wanted: Sequence[str],
-) -> dict[str, Array]:
-    """Run the model eagerly and return what the wanted layers, nested ones too, give in each call.
-
-    No name wanted means all layers. A softmax that a wanted layer applies itself is left out.
-    """
-    arrays = _order(model, inputs, kind)
-    found: dict[str, Array] = {}
-
-    def watch(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(call)
-        def watched(*args: object, **kwargs: object) -> object:
-            made = call(*args, **kwargs)
-            for array in _values(made):
-                number = 1 + sum(key.split("#")[0] == name for key in found)
-                found[name if number == 1 else f"{name}#{number}"] = array
-            return made
-
-        return watched
-
-    for layer in model._flatten_layers(include_self=False):
-        if layer.name in wanted and _applies_softmax(layer):
-            layer.activation = None
-        if not wanted or layer.name in wanted:
-            layer.call = watch(layer.name, layer.call)
-    parts: list[dict[str, Array]] = []
-    for start in range(0, len(arrays[0]), BATCH):
-        found.clear()
-        batch = [array[start : start + BATCH] for array in arrays]
-        model(batch[0] if len(batch) == 1 else batch, training=False)
-        parts.append(dict(found))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _applies_softmax(layer: Any) -> bool:
-    own = getattr(layer, "activation", None)
-    plain = type(layer).__name__ not in ("Activation", "QActivation", "Softmax")
-    return plain and getattr(own, "__name__", "") == "softmax"
-
-
-def _values(made: object) -> Iterable[Array]:
-    for item in made if isinstance(made, list | tuple) else [made]:
-        if hasattr(item, "numpy"):
-            yield np.asarray(item.numpy())
 
 
 class _DoubleQKeras(importlib.abc.MetaPathFinder):

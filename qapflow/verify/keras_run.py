@@ -27,13 +27,14 @@ class KerasResult:
     """What Keras computed, or why it could not load the model (`refused`).
 
     `outputs` are [n, *shape] in the model's order, `layers` the outputs of each layer by name, a
-    repeated call numbered `name#2`.
+    repeated call numbered `name#2`, `constants` the weights of each layer as it uses them.
     """
 
     outputs: tuple[Array, ...] = ()
     layers: Mapping[str, Array] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     refused: str = ""
+    constants: Mapping[str, Sequence[Array]] = field(default_factory=dict)
 
 
 def run_keras(
@@ -43,12 +44,15 @@ def run_keras(
     weights: Path | None = None,
     float64: bool = False,
     layers: Sequence[str] | None = None,
+    feed: Mapping[str, Array] | None = None,
+    constants: bool = False,
     timeout: float = 1800.0,
 ) -> KerasResult:
     """Run the model in `path` on real values [n, *shape] by input name.
 
-    `layers` names layers whose outputs to collect too, an empty list all of them. Keras 2 is tried
-    before Keras 3, the other way round for files that say Keras 3.
+    `layers` names layers whose outputs to collect too, an empty list all of them; `feed` and
+    `constants` are explained in `keras_watch`. Keras 2 is tried before Keras 3, the other way round
+    for files that say Keras 3.
 
     `float64` computes everything, the insides of QKeras quantizers too, in double precision: by a
     copy of the model, after the same way of copying has repeated the original's single precision
@@ -63,10 +67,14 @@ def run_keras(
         "weights": str(weights.resolve()) if weights else "",
         "layers": None if layers is None else list(layers),
         "inputs": list(inputs),
+        "feed": list(feed or {}),
+        "constants": constants,
     }
     with tempfile.TemporaryDirectory(prefix="qapflow-keras-") as name:
         folder = Path(name)
         np.savez(folder / "inputs.npz", *inputs.values())
+        if feed:
+            np.savez(folder / "feed.npz", *feed.values())
         request["mode"] = "export" if float64 else "single"
         order = ("3", "2") if _says_keras_3(path) else ("2", "3")
         result, keras = _run_child(folder, {**request, "keras": order[0]}, timeout)
@@ -146,4 +154,8 @@ def _read_result(folder: Path, result: dict[str, Any], at: str) -> KerasResult:
     with np.load(folder / "outputs.npz", allow_pickle=False) as archive:
         outputs = tuple(archive[f"output{k}"] for k in range(result["outputs"]))
         layers = {name: archive[f"layer{k}"] for k, name in enumerate(result["layers"])}
-    return KerasResult(outputs, layers, result["versions"])
+        constants: dict[str, list[Array]] = {}
+        for key in archive.files:  # in the order they were written
+            if key.startswith("constant"):
+                constants.setdefault(key.partition(":")[2], []).append(archive[key])
+    return KerasResult(outputs, layers, result["versions"], constants=constants)

@@ -1,0 +1,100 @@
+"""Find the cause of a difference at one layer, from the same input on both sides."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qapflow.ir.interpret import interpret
+from qapflow.ir.ops import Quantize, Table, Threshold
+from qapflow.verify.bisection import Blame, Cause, Finding
+from qapflow.verify.compare import find_cause
+from qapflow.verify.constants import compare_constants, compare_values, wrong_constants
+from qapflow.verify.evidence import Evidence, to_codes
+from qapflow.verify.float_proof import prove_keras_inexact
+from qapflow.verify.trials import AGAIN, SCALE_FIX, find_change
+
+# Words of `find_cause` and what they mean here.
+WORDS = (
+    ("overflow", Cause.OVERFLOW),
+    ("rounding", Cause.ROUNDING),
+    ("binary point", Cause.SCALE),
+    ("sign", Cause.SCALE),
+    ("layout", Cause.LAYOUT),
+)
+ODD_SCALE = ("no power of two", "no powers of two")  # in the reason of a float layer
+FIXES = {
+    Cause.OVERFLOW: "more integer bits in the layer's quantizer, or --calibration with samples",
+    Cause.ROUNDING: "give the layer a quantizer (quantized_bits(..., alpha=1)), which both share",
+}
+
+
+def explain(evidence: Evidence) -> Finding:
+    """Return the cause of the difference at a layer, with the proof where there is one."""
+    if found := prove_keras_inexact(evidence):
+        return found
+    if evidence.part.record.regime != "exact":
+        return _saturated(evidence) or wrong_constants(evidence) or _announced(evidence)
+    found = find_change(evidence) or compare_constants(evidence) or compare_values(evidence)
+    return found or _guess(evidence)
+
+
+def _saturated(evidence: Evidence) -> Finding | None:
+    """Return a finding if a type that was chosen for a float layer is too narrow."""
+    net = evidence.part.net
+    edges = interpret(net, evidence.inputs, keep="all")
+    for node in net.nodes:
+        if not isinstance(node.op, Quantize) or node.name == node.origin:
+            continue
+        before = net.edge(node.inputs[0])
+        codes, kind = edges[node.inputs[0]], node.out.type
+        values = before.type.decode(codes)
+        low, high = (float(code * kind.lsb) for code in (kind.lo, kind.hi))
+        step = float(kind.lsb)
+        beyond = (values < low - step) | (values > high + step)
+        if beyond.any() and node.name.endswith("_chosen"):
+            peak = float(np.abs(values[beyond]).max())
+            what = (
+                f"the type {kind} that was chosen for this float layer saturates on "
+                f"{int(beyond.sum())} of {beyond.size} values, up to {peak:g}"
+            )
+            fix = "build with --calibration FILE: samples as large as these; or more --float-bits"
+            return Finding(Cause.OVERFLOW, what, fix, "counted before the rounding to that type")
+    return None
+
+
+def _announced(evidence: Evidence) -> Finding:
+    """Return the rule by which a float layer was rounded, and how far that moved it."""
+    record, kind = evidence.part.record, evidence.kind
+    distance = float(np.abs(kind.decode(evidence.ours) - evidence.truth).max())
+    step = float(kind.lsb)
+    tables = any(isinstance(node.op, Table | Threshold) for node in evidence.part.net.nodes)
+    what = f"{record.reason}; at most {distance:.3g} apart, {distance / step:.3g} steps of {kind}"
+    if any(words in record.reason for words in ODD_SCALE):
+        return Finding(Cause.ODD_SCALE, what, SCALE_FIX, blame=Blame.RULE)
+    if tables:
+        fix = "nothing to do within that bound; more --float-bits makes it smaller"
+        return Finding(Cause.TABLE, what, fix, blame=Blame.RULE)
+    fix = (
+        "quantize the layer: kernel_quantizer and bias_quantizer quantized_bits(bits, integer, "
+        "alpha=1) and a quantizer for its output; or more --float-bits, --calibration with samples"
+    )
+    return Finding(Cause.ROUNDING, what, fix, blame=Blame.RULE)
+
+
+def _guess(evidence: Evidence) -> Finding:
+    """Describe a difference that no single change explains."""
+    codes, known = to_codes(evidence.truth, evidence.kind.frac)
+    codes = codes.reshape(evidence.ours.shape)
+    if not known.all():
+        what = (
+            f"{int((~known).sum())} of {known.size} values of Keras are not on the grid of "
+            f"{evidence.kind}: the layer does something the network does not"
+        )
+        return Finding(Cause.ATTRIBUTE, what, f"quantize the layer's output, or {AGAIN}")
+    net = evidence.part.net
+    edges = interpret(net, evidence.inputs, keep="all")
+    text = find_cause(net, net.by_name[evidence.part.edge], edges, evidence.ours, codes)
+    for word, cause in WORDS:
+        if text.startswith(word):
+            return Finding(cause, f"Keras, seen from the network: {text}", FIXES.get(cause, AGAIN))
+    return Finding(Cause.UNKNOWN, f"Keras, seen from the network: {text}", AGAIN)
