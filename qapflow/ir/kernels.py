@@ -71,7 +71,12 @@ def pad(codes: Codes, amounts: Pads, value: int = 0) -> Codes:
     """Pad axes after the first by `amounts`; negative amounts crop."""
     grow = [(0, 0), *((max(a, 0), max(b, 0)) for a, b in amounts)]
     if any(a or b for a, b in grow):
-        codes = np.pad(codes, grow, constant_values=value)
+        # Not np.pad: it puts 64-bit integers, which wrap, between Python's own.
+        whole = np.full(
+            [n + a + b for n, (a, b) in zip(codes.shape, grow, strict=True)], value, codes.dtype
+        )
+        whole[tuple(slice(a, n + a) for n, (a, _) in zip(codes.shape, grow, strict=True))] = codes
+        codes = whole
     cut = [slice(None)]
     cut += [
         slice(max(-a, 0), n - max(-b, 0))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qapflow.ir import ops
+from qapflow.ir import kernels, ops
 from qapflow.ir.builder import NetBuilder
 from qapflow.ir.check import check
 from qapflow.ir.fast import compile_net
@@ -145,3 +145,11 @@ def test_lane_follows_the_width(width, dtype):
     codes = {"x": np.array([[top, -top - 1, top, top], [-top - 1, top, -top - 1, 0]])}
     made = interpret(net, codes)["y"]
     assert [int(v) for v in made.ravel()] == [4 * top + 1, -3 * top - 2]
+
+
+def test_padding_keeps_codes_of_any_width():
+    codes = np.full((1, 2, 1), 2**62, object)
+    padded = kernels.pad(codes, [(1, 1), (0, 0)])
+    assert [type(code) for code in padded.ravel()] == [int] * 4
+    got = kernels.convolve(codes, np.full((2, 1, 1), 2**40), (1,), [(1, 1)], (1,), 1)
+    assert got.ravel().tolist() == [2**102, 2**103, 2**102]
