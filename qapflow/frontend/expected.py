@@ -13,7 +13,7 @@ _KERNEL = """
 """
 KERNEL = frozenset(_KERNEL.split())
 RECURRENT = frozenset({"LSTM", "GRU", "SimpleRNN"})
-NORMALISATIONS = frozenset({"BatchNormalization", "LayerNormalization"})
+NORMALISATIONS = frozenset({"BatchNormalization", "LayerNormalization", "GroupNormalization"})
 FUSED = {
     "QConv2DBatchnorm": "kernel",
     "QDepthwiseConv2DBatchnorm": "depthwise_kernel",
@@ -45,6 +45,8 @@ class Expected:
 
 # Layers that have the same weights whatever their configuration says.
 ALWAYS: Mapping[str, Expected] = {
+    "UnitNormalization": Expected(),
+    "RMSNormalization": Expected(("scale",)),
     "PReLU": Expected(("alpha",)),
     "Embedding": Expected(("embeddings",)),
     "AdaptiveActivation": Expected(("step",), ("ema_min", "ema_max")),

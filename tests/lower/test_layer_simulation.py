@@ -89,8 +89,18 @@ def looked_up_and_multiplied(add):
     add((3, 2, 2), "BatchNormalization", moments, axis=1)
 
 
+def normalized(add):
+    both = {"gamma": (4,), "beta": (4,)}
+    add((4,), "LayerNormalization", both)
+    add((3, 4), "LayerNormalization", {"gamma": (3,), "beta": (3,)}, axis=[1])
+    add((2, 3, 4), "GroupNormalization", both, groups=2)
+    add((2, 3), "UnitNormalization")
+
+
 @BOTH
-@pytest.mark.parametrize("fill", [moved_and_weighted, own_grids, looked_up_and_multiplied])
+@pytest.mark.parametrize(
+    "fill", [moved_and_weighted, own_grids, looked_up_and_multiplied, normalized]
+)
 def test_compiled_layers_compute_what_their_networks_mean(simulate, plan, fill, io_type):
     layers = Layers()
     fill(layers.add)
