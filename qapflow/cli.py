@@ -146,6 +146,10 @@ def run_verify(options: argparse.Namespace) -> int:
     """Compare interpreter, C simulation and Keras again on a finished build."""
     from qapflow.api import verify_build
 
+    if options.vectors is not None and options.vectors < 1:
+        raise UsageError(
+            f"{options.vectors} samples prove nothing", at="--vectors", hint="give 1 or more"
+        )
     if options.bisect:
         return _bisect(options)
     comparisons = verify_build(
