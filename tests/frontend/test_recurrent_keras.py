@@ -171,14 +171,14 @@ FLOAT = (
     "lstm back", "gru", "gru before", "gru relu", "gru sequences", "gru no bias", "rnn cell",
     "rnn stacked", "rnn both",
 )  # fmt: skip
-UNBOUNDED = 0.03  # relu states reach 30 here: a thousandth of that
+UNBOUNDED = 3e-3  # relu states reach 30 here: a ten-thousandth of that
 
 
 @pytest.mark.parametrize("name", FLOAT)
 def test_float_layers_are_close_and_say_why(keras, tmp_path, name):
-    """Tables and states have 16 fraction bits; 20 steps add their errors up."""
+    """Gates and states are off by less than 2**-15; 20 steps add their errors up."""
     loaded, error = compare(keras, tmp_path, float_cases(keras)[name](), (20, 3))
-    assert error < (UNBOUNDED if "relu" in name else 3e-3)
+    assert error < (UNBOUNDED if "relu" in name else 2e-4)
     reasons = " ".join(record.reason for record in loaded.records)
     assert "float weights" in reasons
 

@@ -15,6 +15,8 @@ import numpy as np
 from qapflow.frontend.layers.chosen import round_const, round_to, settle_type
 from qapflow.frontend.layers.work import Work
 from qapflow.frontend.quantizers import quantize_weights
+from qapflow.frontend.quantizers.lines import SMOOTH, add_lines
+from qapflow.frontend.quantizers.site import Site
 from qapflow.ir.fixed import Fixed, Overflow, Rounding
 from qapflow.ir.ops import Affine, Const, Dense, Merge, Quantize
 
@@ -58,8 +60,13 @@ class Step:
 
     def activate(self, edge: str, name: str, activation: str) -> str:
         """Apply one of the cell's activations, given by the name of its setting."""
-        made = self.work.activate(edge, self.work.config.get(activation), f"{name}_act")
-        return self.narrow(made, f"{name}_chosen")
+        work, setting = self.work, self.work.config.get(activation)
+        if isinstance(setting, str) and setting in SMOOTH:
+            site = Site(work.builder, edge, f"{work.spec.name}_{name}_act", work.spec.name)
+            made = add_lines(site, setting, work.options.float_bits - 2)
+            work.reasons.append(made.reason)
+            return made.edge
+        return self.narrow(work.activate(edge, setting, f"{name}_act"), f"{name}_chosen")
 
     def merge(self, kind: str, left: str, right: str, name: str) -> str:
         """Add, subtract or multiply two edges."""
