@@ -71,6 +71,7 @@ KERAS_CLASSES = frozenset(_NAMES.split())
 # "Custom" and "Addons"-like packages name no module; "Custom" is the default of the decorator.
 KNOWN_PACKAGES = frozenset({"", "keras", "tf_keras", "tensorflow", "qkeras", "keras_core"})
 TFMOT = "tensorflow_model_optimization"
+OPERATIONS = ("TFOpLambda", "SlicingOpLambda")  # calls of a TensorFlow function, by its name
 CODE_KEYS = frozenset({"function", "mask", "output_shape", "defaults", "closure"})
 
 
@@ -136,7 +137,9 @@ def plain_config(
 ) -> dict[str, Any]:
     """Return a layer's configuration in Keras 2 names."""
     if class_name.endswith("Lambda"):
-        config = {key: value for key, value in config.items() if key not in CODE_KEYS}
+        named = class_name in OPERATIONS and isinstance(config.get("function"), str)
+        hidden = CODE_KEYS - {"function"} if named else CODE_KEYS
+        config = {key: value for key, value in config.items() if key not in hidden}
     result = {key: plain_value(value) for key, value in config.items() if key != "layer"}
     if "dtype" in result:
         result["dtype"] = plain_dtype(config["dtype"])

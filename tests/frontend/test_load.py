@@ -121,8 +121,9 @@ def test_guessed_shapes_complain_of_nothing():
     [
         ("ConvLSTM2D", "use LSTM or GRU behind Conv layers"),
         ("CuDNNGRU", "build the model again with LSTM or GRU"),
-        ("TFOpLambda", "replace the TensorFlow operation"),
-        ("SlicingOpLambda", "Cropping"),
+        ("TensorFlowOpLayer", "replace the TensorFlow operation"),
+        ("ops>Erf", "replace the TensorFlow operation"),
+        ("TFOpLambda", "replace the operation"),
         ("Masking", "fixed length"),
         ("Conv3D", "use Conv2D"),
     ],

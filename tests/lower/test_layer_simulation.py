@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from qapflow.frontend.calls import Tensor
 from qapflow.frontend.load import load
 from qapflow.frontend.model import LayerSpec, LoadOptions, ModelSpec
 from qapflow.ir.fixed import Fixed
@@ -34,6 +35,8 @@ class Layers:
             for key, value in (weights or {}).items()
         }
         name = f"y{number}_{class_name}"
+        if class_name == "TFOpLambda":
+            config["_operands"] = {"0": Tensor(0), **config.pop("operands")}
         inbound = tuple((one.name, 0) for one in boxes)
         self.layers.append(LayerSpec(name, class_name, {"name": name, **config}, arrays, inbound))
         self.inputs += boxes
@@ -97,9 +100,24 @@ def normalized(add):
     add((2, 3), "UnitNormalization")
 
 
+def operations(add):
+    def call(shape, function, **operands):
+        add(shape, "TFOpLambda", function=function, operands=operands)
+
+    whole, odd = {"step": None}, {"start": 1, "step": 2}
+    call((4, 3, 2), "__operators__.getitem", slice_spec=[whole, odd, {"step": -1}, 1])
+    call((2, 3), "math.square")
+    call((2, 3), "math.abs")
+    call((2, 3), "math.multiply", y=[0.5, -3.0, 1.0])
+    call((2, 3, 2), "math.reduce_min", axis=2)
+    call((3, 2), "math.subtract", y=0.25)
+    call((2, 3), "linalg.matmul", b=Tensor(0), transpose_b=True)
+    call((3, 2), "pad", paddings=[[0, 0], [1, 0], [0, 2]])
+
+
 @BOTH
 @pytest.mark.parametrize(
-    "fill", [moved_and_weighted, own_grids, looked_up_and_multiplied, normalized]
+    "fill", [moved_and_weighted, own_grids, looked_up_and_multiplied, normalized, operations]
 )
 def test_compiled_layers_compute_what_their_networks_mean(simulate, plan, fill, io_type):
     layers = Layers()

@@ -14,9 +14,7 @@ ATTENTION = "attention is not built: use Dense, pooling and Multiply layers"
 
 HINTS: Mapping[str, str] = {
     "Lambda": "replace the Lambda by Keras layers: its code is never run, so it cannot be built",
-    "TFOpLambda": OPERATION,
     "TensorFlowOpLayer": OPERATION,
-    "SlicingOpLambda": "replace slicing by Cropping, or split the model's inputs",
     "InstanceProperty": OPERATION,
     "InstanceMethod": OPERATION,
     "ClassMethod": OPERATION,
@@ -46,6 +44,8 @@ def why_unknown(layer: LayerSpec) -> tuple[str, str]:
         hint = "call it with its input only, and save the model again"
         return f"it is called with settings that change what it computes: {name}", hint
     package, custom, own = name.rpartition(">")
+    if package == "ops":
+        return f"the operation {own} is not supported", OPERATION
     if custom and (own in HANDLERS or own in HINTS):
         return (
             f"{own} of the package {package!r} is not the layer of that name in Keras or QKeras",
