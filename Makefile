@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 CORPUS ?= ../shared/corpus
 PYTEST = $(BIN)/python -m pytest
 
-.PHONY: help demo install test fast check lint types golden bench corpus fuzz size wheel clean compiler
+.PHONY: help demo install features test fast check lint types golden bench corpus fuzz size wheel clean compiler
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ bench: $(VENV)/.stamp-dev ## speed against hls4ml, measured side by side
 
 corpus: $(VENV)/.stamp-dev compiler ## build every model of a folder: CORPUS=folder [CORPUS_OPTIONS="--fresh ..."]
 	$(BIN)/python -m bench.corpus "$(CORPUS)" $(CORPUS_OPTIONS)
+
+features: $(VENV)/.stamp-dev compiler ## measure every feature against Keras and renew docs/features.md
+	$(BIN)/python bench/features.py
 
 size: ## lines of Python by package
 	@find qapflow -name '*.py' | xargs wc -l | awk '{split($$2, p, "/"); k = (p[3] == "" ? "qapflow" : p[2]); n[k] += $$1} END {for (k in n) if (k != "qapflow" || n[k]) print n[k], k}' | sort -rn

@@ -57,6 +57,7 @@ class _Loader:
     notes: list[str] = field(default_factory=list)
     guessed: set[str] = field(default_factory=set)  # layers whose output is a stand-in
     inner: set[str] = field(default_factory=set)  # layers with `LayerRecord.inner`
+    decided: set[str] = field(default_factory=set)  # layers with `Work.decided`
     left_out: set[str] = field(default_factory=set)  # final softmax layers
     logits: set[str] = field(default_factory=set)  # layers whose own softmax is left out
 
@@ -214,12 +215,20 @@ class _Loader:
         else:
             self.edges[layer.name] = edge
             self.notes += dict.fromkeys(work.notes)
-            moved = layer.class_name in PASS_ON and bool(self.inner & {n for n, _ in layer.inbound})
-            work.inner = work.inner or moved
-            self.inner |= {layer.name} if work.inner else set()
+            self._pass_on(work)
             self.records.append(record(work, edge))
             return
         self._stand_in(layer, inputs)
+
+    def _pass_on(self, work: Work) -> None:
+        """Remember whose edges are not the layer's own floats; moving them changes nothing."""
+        layer = work.spec
+        if layer.class_name in PASS_ON:
+            sources = {name for name, _ in layer.inbound}
+            work.inner = work.inner or bool(self.inner & sources)
+            work.decided = work.decided or bool(self.decided & sources)
+        self.inner |= {layer.name} if work.inner else set()
+        self.decided |= {layer.name} if work.decided else set()
 
     def _check_only(self, layer: LayerSpec, handler: Handler, inputs: tuple[str, ...]) -> None:
         """Look for what does not hang on shapes: those of the inputs are guesses."""
@@ -263,6 +272,7 @@ class _Loader:
             self.spec.keras_version,
             self.readers.all_quantize(layer.name),
             known if len(known) == len(quantizers) else (),
+            decides=bool(self.decided & {name for name, _ in layer.inbound}),
             guessed=bool(self.guessed & {name for name, _ in layer.inbound}),
         )
 

@@ -52,7 +52,7 @@ class Readers:
                 return [None]
             for layer in map(_each_step, self.readers[name]):
                 quantizer = None
-                through = layer.class_name in classes
+                through = layer.class_name in classes and not _blends(layer)
                 if layer.class_name in ("QActivation", "Activation"):
                     quantizer = _quantizer(layer)
                     through = quantizer is not None and quantizer.kind in activations
@@ -62,6 +62,11 @@ class Readers:
                     seen.add(layer.name)
                     pending.append(layer.name)
         return found
+
+
+def _blends(layer: LayerSpec) -> bool:
+    """Tell whether a layer that moves elements elsewhere computes means of neighbours here."""
+    return layer.config.get("interpolation") not in (None, "nearest")
 
 
 def _each_step(layer: LayerSpec) -> LayerSpec:

@@ -312,13 +312,28 @@ def test_batch_norm_rounds_its_factors_unless_a_quantizer_follows():
     }
     norm = layer("n", "BatchNormalization", weights=weights, axis=[1], epsilon=1e-3)
     widths = []
-    for rest in ([], [layer("q", "QActivation", activation="quantized_relu(6,2)")]):
+    relu, quantizer = (
+        layer("r", "ReLU"),
+        layer("q", "QActivation", activation="quantized_relu(6,2)"),
+    )
+    for rest in ([], [relu, quantizer], [quantizer]):
         loaded = load_on(chain((6,), norm, *rest))
         (op,) = [n.op for n in loaded.net.nodes if isinstance(n.op, Affine)]
         widths.append(op.scale.type.width)
-        assert not loaded.exact
+        assert loaded.exact == (rest == [quantizer])
     assert widths[0] <= 18
     assert widths[1] >= 24
+    assert widths[2] <= 12  # the coarsest factor that the quantizer cannot tell from the real one
+
+
+def test_means_of_neighbours_before_a_quantizer_are_not_taken_for_moved_elements():
+    weights = {n: np.full(2, 0.7) for n in ("gamma", "beta", "moving_mean", "moving_variance")}
+    norm = layer("n", "BatchNormalization", weights=weights, axis=3)
+    grow = layer("g", "UpSampling2D", size=[2, 2], interpolation="bilinear")
+    quantizer = layer("q", "QActivation", activation="quantized_relu(6,2)")
+    assert not load_on(chain((2, 2, 2), norm, grow, quantizer)).exact
+    nearest = replace(grow, config={"size": [2, 2]})
+    assert load_on(chain((2, 2, 2), norm, nearest, quantizer)).exact
     powers = {"moving_variance": np.full(6, 0.25), "moving_mean": np.ones(6)}
     plain = layer("n", "BatchNormalization", weights=powers, axis=1, epsilon=0.0, scale=False,
                   center=False)  # fmt: skip

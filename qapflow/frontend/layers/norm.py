@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qapflow.frontend.layers.chosen import round_const, round_to
+from qapflow.frontend.layers.fit_line import Lines, fit_lines
 from qapflow.frontend.layers.work import Work
 from qapflow.frontend.quantizers import parse_quantizer, quantize_weights
 from qapflow.ir.ops import Affine, Const
@@ -15,7 +17,9 @@ from qapflow.ir.ops import Affine, Const
 FLOAT32_BITS = 24
 FACTOR_BITS = 36  # float32 factors that differ by up to 2**12 are kept exactly
 OFFSET_FRAC = 32  # finest grid on which an offset is kept
+NEAR = 2.0**-22  # how far TensorFlow's reciprocal square root may lie from the nearest float32
 F32 = NDArray[np.float32]
+Variant = Callable[[int, F32], F32]
 
 # What QBatchNormalization uses where nothing is said.
 QUANTIZERS = {
@@ -30,8 +34,10 @@ def batch_norm(work: Work) -> str:
     """Translate BatchNormalization and QBatchNormalization at inference.
 
     y = (x - mean) * gamma / sqrt(variance + epsilon) + beta (Ioffe and Szegedy, arXiv 1502.03167).
-    Where a quantizer follows, the float32 factor multiplies exactly and the offset is rounded to
-    2**-32 or the grid of the product; else both are rounded by the rule for float weights.
+    Where one quantizer reads the result, factor and offset are the coarsest that take every code to
+    its side of every step. Elsewhere, if readers round, the float32 factor multiplies exactly and
+    the offset is rounded to 2**-32 or the grid of the product; else both are rounded by the rule
+    for float weights.
     """
     behind = axes_behind(work)
     if work.config.get("inverse_quantizer") is not None:
@@ -42,11 +48,27 @@ def batch_norm(work: Work) -> str:
     if work.config.get("scale", True):
         scale = scale * _statistic(work, "gamma", "gamma_quantizer", "gamma")
     offset = -mean.astype(np.float64) * scale.astype(np.float64)
+    beta = np.zeros(scale.shape, np.float32)
     if work.config.get("center", True):
-        offset = offset + _statistic(work, "beta", "beta_quantizer", "beta").astype(np.float64)
+        beta = _statistic(work, "beta", "beta_quantizer", "beta")
+        offset = offset + beta.astype(np.float64)
+    variants = _variants(scale, mean, beta)
     places = (-1, *(1,) * behind)
     scale, offset = scale.reshape(places), offset.reshape(places)
-    return work.finish(scale_and_shift(work, scale, offset, "batch normalization"))
+    return work.finish(scale_and_shift(work, scale, offset, "batch normalization", variants))
+
+
+def _variants(scale: F32, mean: F32, beta: F32) -> tuple[Variant, ...]:
+    """How TensorFlow may compute it in float32: fused or not, its square root near the nearest."""
+
+    def fused(factor: F32) -> Variant:
+        return lambda c, x: (x - mean[c]) * factor[c] + beta[c]
+
+    def plain(factor: F32) -> Variant:
+        return lambda c, x: x * factor[c] + (beta[c] - mean[c] * factor[c])
+
+    factors = [scale * np.float32(1 + sign * NEAR) for sign in (-1, 0, 1)]
+    return tuple(make(factor) for factor in factors for make in (fused, plain))
 
 
 def rescale(work: Work) -> str:
@@ -56,11 +78,24 @@ def rescale(work: Work) -> str:
     rank = len(work.shape())
     if scale.ndim > rank or offset.ndim > rank:
         raise work.misfit(f"scales of shape {scale.shape} do not fit {work.shape()}")
-    return work.finish(scale_and_shift(work, scale, offset.astype(np.float64), "rescaling"))
+    variants: tuple[Variant, ...] = ()
+    if scale.size == 1 and offset.size == 1:
+        variants = (lambda _, x: x * scale.reshape(()) + offset.reshape(()),)
+    wide = offset.astype(np.float64)
+    return work.finish(scale_and_shift(work, scale, wide, "rescaling", variants))
 
 
-def scale_and_shift(work: Work, scale: F32, offset: NDArray[np.float64], what: str) -> str:
-    """Add x * scale + offset, with constants as the rule of `batch_norm` says."""
+def scale_and_shift(
+    work: Work,
+    scale: F32,
+    offset: NDArray[np.float64],
+    what: str,
+    variants: tuple[Variant, ...] = (),
+) -> str:
+    """Add x * scale + offset, with constants as the rule of `batch_norm` says.
+
+    `variants` compute one channel in float32 as TensorFlow may; without them no line is fitted.
+    """
     if not (np.isfinite(scale).all() and np.isfinite(offset).all()):
         raise work.refuse(
             f"{what} has a factor or offset that is NaN or infinite", "train it again"
@@ -69,6 +104,8 @@ def scale_and_shift(work: Work, scale: F32, offset: NDArray[np.float64], what: s
     edge = work.builder.edges[work.input].type
     grid = max(edge.frac + factor.type.frac, edge.frac)
     exact = shift.type.frac <= grid and _powers_of_two(factor) and factor.type.width <= FACTOR_BITS
+    if not exact and variants and (fitted := _fitted(work, scale, offset, variants)):
+        return fitted
     if not exact:
         follows = work.quantizes_next
         factor = round_const(factor, FACTOR_BITS if follows else work.options.float_bits)
@@ -78,6 +115,30 @@ def scale_and_shift(work: Work, scale: F32, offset: NDArray[np.float64], what: s
     if not exact or work.builder.edges[made].type.width > FLOAT32_BITS:
         work.reasons.append(f"{what} scales by floats")
     return made
+
+
+def _fitted(
+    work: Work, scale: F32, offset: NDArray[np.float64], variants: tuple[Variant, ...]
+) -> str | None:
+    """Add the coarsest line that the only quantizer behind it cannot tell from the real one."""
+    deciders = set(work.deciders())
+    if len(deciders) != 1:
+        return None
+    low, high = work.builder.intervals[work.input].hull
+    lines = Lines(np.ravel(scale).astype(np.float64), np.ravel(offset), variants)
+    found = fit_lines(lines, deciders.pop(), (low, high), work.builder.edges[work.input].type.frac)
+    if found is None:
+        return None
+    if found.close:
+        work.reasons.append(
+            f"for {found.close} of {lines.scale.size * (high - low + 1)} input codes the result "
+            "lies so close to a step of the next quantizer that Keras's float32 may round across"
+        )
+    work.decided = True
+    work.inner = work.inner or work.own_quantizer() is None
+    shape = np.shape(scale)
+    constants = [Const(c.codes.reshape(shape), c.type) for c in (found.scale, found.offset)]
+    return work.add(Affine(*constants))
 
 
 def inverse_deviation(variance: NDArray[np.floating[Any]], epsilon: Any) -> F32:

@@ -45,7 +45,8 @@ class Work:
     tells whether every reader of the layer's output rounds to a grid of its own, so that the exact
     result may flow on unrounded; `next_quantizers` are those readers if they follow directly.
     `inner` is set when the edge itself differs from the layer's floats by less than any of them
-    can tell.
+    can tell, `decided` when moreover the result of the only quantizer that reads it is proved for
+    every code, `decides` when an input is such an edge.
     """
 
     spec: LayerSpec
@@ -56,6 +57,8 @@ class Work:
     quantizes_next: bool
     next_quantizers: tuple[Quantizer, ...] = ()
     inner: bool = False
+    decided: bool = False
+    decides: bool = False
     guessed: bool = False
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -190,7 +193,7 @@ class Work:
             self.spec.name,
             float_bits=self.options.float_bits,
         )
-        if not made.exact:
+        if not made.exact and not (self.decides or self.decided):
             self.reasons.append(made.reason)
         return made.edge
 
