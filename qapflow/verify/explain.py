@@ -11,6 +11,7 @@ from qapflow.verify.compare import find_cause
 from qapflow.verify.constants import compare_constants, compare_values, wrong_constants
 from qapflow.verify.evidence import Evidence, to_codes
 from qapflow.verify.float_proof import prove_keras_inexact
+from qapflow.verify.rule_bound import rule_bound
 from qapflow.verify.trials import AGAIN, SCALE_FIX, find_change
 
 # Words of `find_cause` and what they mean here.
@@ -63,22 +64,37 @@ def _saturated(evidence: Evidence) -> Finding | None:
 
 
 def _announced(evidence: Evidence) -> Finding:
-    """Return the rule by which a float layer was rounded, and how far that moved it."""
+    """Return the rule by which a float layer was rounded, unless that cannot move it so far."""
     record, kind = evidence.part.record, evidence.kind
-    distance = float(np.abs(kind.decode(evidence.ours) - evidence.truth).max())
-    step = float(kind.lsb)
-    tables = any(isinstance(node.op, Table | Threshold) for node in evidence.part.net.nodes)
-    what = f"{record.reason}; at most {distance:.3g} apart, {distance / step:.3g} steps of {kind}"
-    if any(words in record.reason for words in ODD_SCALE):
-        return Finding(Cause.ODD_SCALE, what, SCALE_FIX, blame=Blame.RULE)
-    if tables:
-        fix = "nothing to do within that bound; more --float-bits makes it smaller"
-        return Finding(Cause.TABLE, what, fix, blame=Blame.RULE)
-    fix = (
+    apart = np.abs(kind.decode(evidence.ours) - evidence.truth)
+    bound = rule_bound(evidence)
+    if bound is not None and not (apart <= bound).all():
+        place = np.unravel_index(int(np.argmax(apart - bound)), apart.shape)
+        what = (
+            f"{apart[place]:.3g} apart, where the announced rounding ({record.reason}) moves a "
+            f"value by at most {bound[place]:.3g}"
+        )
+        return Finding(Cause.ATTRIBUTE, what, f"check the layer's settings; {AGAIN}")
+    proof = "no bound is derived for this layer: the distance is measured only"
+    if bound is not None:
+        proof = f"every value is within what that rounding can move it (up to {bound.max():.3g})"
+    distance = float(apart.max())
+    steps = distance / float(kind.lsb)
+    what = f"{record.reason}; at most {distance:.3g} apart, {steps:.3g} steps of {kind}"
+    cause, fix = _rule(evidence)
+    return Finding(cause, what, fix, proof, Blame.RULE)
+
+
+def _rule(evidence: Evidence) -> tuple[Cause, str]:
+    """Return what made the rounding of a float layer necessary, and what avoids it."""
+    if any(words in evidence.part.record.reason for words in ODD_SCALE):
+        return Cause.ODD_SCALE, SCALE_FIX
+    if any(isinstance(node.op, Table | Threshold) for node in evidence.part.net.nodes):
+        return Cause.TABLE, "nothing to do within that bound; more --float-bits makes it smaller"
+    return Cause.ROUNDING, (
         "quantize the layer: kernel_quantizer and bias_quantizer quantized_bits(bits, integer, "
         "alpha=1) and a quantizer for its output; or more --float-bits, --calibration with samples"
     )
-    return Finding(Cause.ROUNDING, what, fix, blame=Blame.RULE)
 
 
 def _guess(evidence: Evidence) -> Finding:

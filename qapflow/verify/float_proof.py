@@ -15,11 +15,12 @@ those of the layer. Two independent ways to show that:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qapflow.ir.fixed import Codes, widen
 from qapflow.ir.interpret import interpret
@@ -28,6 +29,7 @@ from qapflow.ir.ops import Const, Conv, Dense, Input, Pad, Reshape, Transpose
 from qapflow.ir.semantics import run_op
 from qapflow.verify.bisection import Blame, Cause, Finding
 from qapflow.verify.evidence import Evidence, unequal
+from qapflow.verify.parts import between
 
 FLOAT32_BITS = 24  # float32 holds every integer below 2**24, in whatever order they are added
 MOVES = (Input, Reshape, Transpose, Pad)
@@ -74,11 +76,11 @@ def _by_integers(evidence: Evidence) -> str:
     for const in filter(None, (op.weight, op.bias)):
         if not any(same_constant(const, theirs) for theirs in evidence.constants):
             return ""
-    magnitudes = interpret(_absolute(evidence, nodes[0]), _absolute_inputs(evidence))
+    net = between(evidence.part.net, set(evidence.inputs), nodes[0].name)
+    total = sum_of_magnitudes(net, nodes[0], _magnitude_op(op), evidence.inputs)
     terms = prod(op.weight.codes.shape[:-1]) + 2
-    (total,) = magnitudes.values()
     error = np.abs(evidence.kind.decode(evidence.ours) - evidence.single)
-    bound = evidence.kind.decode(total) * (2 * terms * 2.0**-FLOAT32_BITS)
+    bound = total.reshape(error.shape) * (2 * terms * 2.0**-FLOAT32_BITS)
     if not (error <= bound).all():
         return ""
     return (
@@ -131,19 +133,17 @@ def _magnitudes(const: Const) -> Const:
     return Const(np.abs(const.codes), kind)
 
 
-def _absolute(evidence: Evidence, target: Node) -> Net:
-    """Return the part with every constant and type made positive."""
+def sum_of_magnitudes(
+    net: Net, target: Node, op: Dense | Conv, inputs: Mapping[str, Codes]
+) -> NDArray[np.float64]:
+    """Return what the last node, a sum of products, gives as `op` on the inputs' magnitudes."""
     nodes = []
-    for node in evidence.part.net.nodes:
+    for node in net.nodes:
         kind = replace(node.out.type, signed=False, width=node.out.type.width + 1)
-        op = node.op
-        if node is target:
-            assert isinstance(op, Dense | Conv)
-            op = _magnitude_op(op)
+        if node.name == target.name:
             kind = replace(kind, width=kind.width + 64)  # beyond any sum: integers of any width
-        nodes.append(replace(node, op=op, out=replace(node.out, type=kind)))
-    return Net(tuple(nodes), evidence.part.net.outputs)
-
-
-def _absolute_inputs(evidence: Evidence) -> dict[str, Codes]:
-    return {name: np.abs(codes) for name, codes in evidence.inputs.items()}
+        made = op if node.name == target.name else node.op
+        nodes.append(replace(node, op=made, out=replace(node.out, type=kind)))
+    positive = Net(tuple(nodes), (target.name,))
+    codes = interpret(positive, {name: np.abs(codes) for name, codes in inputs.items()})
+    return positive.edge(target.name).type.decode(codes[target.name])

@@ -54,8 +54,8 @@ def _explain(node: Node, values: Array, count: int) -> Finding:
     outside = int(np.count_nonzero((values < low) | (values > high)))
     what = (
         f"{count} of {values.size} input values are not on the grid of {kind} "
-        f"({low:g} to {high:g}, steps of {float(kind.lsb):g}): {outside} saturate, "
-        f"{count - outside} are rounded"
+        f"({low:g} to {high:g}, steps of {float(kind.lsb):g}): {outside} saturated, "
+        f"{count - outside} rounded"
     )
     fix = (
         f"--input-type '{node.name}={_spell(needed)}' holds them all"

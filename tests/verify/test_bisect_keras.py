@@ -117,8 +117,30 @@ def test_float_layers_are_told_apart(folder):
     found, causes = run(folder / "floats.h5")
     assert found.verdict == "rounded by rule"
     assert found.passed
+    for check in causes.values():
+        assert check.finding.blame is Blame.RULE
+        assert check.finding.proof.startswith("every value is within what that rounding can move")
     assert {name: check.finding.cause for name, check in causes.items()} == {
         "auto": Cause.ODD_SCALE,
         "plain": Cause.ROUNDING,
         "tanh": Cause.TABLE,
     }
+
+
+def test_announced_rounding_excuses_no_more_than_it_can_do(folder):
+    """A weight four steps off, a bias left out, a table read one entry too far."""
+
+    def four_steps(op):
+        codes = np.array(op.weight.codes)
+        codes[3, 2] += 4
+        return replace(op, weight=Const(codes, op.weight.type))
+
+    def shifted(op):
+        return replace(op, values=Const(np.roll(op.values.codes, 16), op.values.type))
+
+    found, causes = run(folder / "floats.h5", {"plain": four_steps, "tanh_2": shifted})
+    assert found.verdict == "different"
+    assert causes["auto"].finding.blame is Blame.RULE
+    assert causes["plain"].finding.cause is Cause.CONSTANT
+    assert causes["tanh"].finding.blame is Blame.NETWORK
+    assert "where the announced rounding (tanh from a table" in causes["tanh"].finding.what
