@@ -100,7 +100,17 @@ CASES = {
     "two classes": (
         both(backward_layer={"class_name": "GRU", "config": {}}),
         "its two directions are layers of different classes",
-        "",
+        "use two layers, the second with go_backwards=True",
+    ),
+    "no second": (
+        both(backward_layer="x"),
+        "its two directions are layers of different classes",
+        "use two layers",
+    ),
+    "activation": (
+        recurrent("GRU", activation="bernoulli"),
+        "bernoulli draws random numbers at inference too",
+        "use binary or stochastic_binary",
     ),
     "half inside": (both({"dtype": "mixed_float16"}), "the layer in it computes in mixed", ""),
     "each lambda": (
@@ -219,6 +229,12 @@ def test_states_of_float_layers_hold_what_is_proved():
     assert kinds == (Fixed(True, 18, 16), Fixed(True, 20, 16))
     assert "states rounded to s18.16, s20.16 in each of 5 steps" in reason
     assert states_of(model(SEQUENCE, recurrent("GRU")), float_bits=12)[0] == (Fixed(True, 12, 10),)
+
+
+def test_states_that_grow_too_wide_for_their_activation_are_rounded():
+    kinds, regime, _ = states_of(model(SEQUENCE, recurrent("GRU", activation="binary")))
+    assert regime == "chosen"
+    assert kinds == (Fixed(True, 18, 16),)
 
 
 def test_states_hold_the_initial_states_of_other_layers():

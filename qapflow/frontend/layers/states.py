@@ -16,6 +16,7 @@ import numpy as np
 
 from qapflow.frontend.layers.cells import FLOAT32_BITS, Cell, Gate, Step, Stepped, peak_of
 from qapflow.frontend.layers.work import Work
+from qapflow.frontend.quantizers import UnsupportedQuantizer
 from qapflow.ir import kernels
 from qapflow.ir.builder import NetBuilder
 from qapflow.ir.fast import compile_net
@@ -143,7 +144,10 @@ def _settled(loop: Loop) -> tuple[Body, tuple[Fixed, ...]] | None:
     """Return the body on whose grids the states settle, None if they never do."""
     kinds = (Fixed(False, 1, 0),) * loop.cell.states
     for _ in range(ROUNDS):
-        body = build_body(loop, kinds)
+        try:
+            body = build_body(loop, kinds)
+        except UnsupportedQuantizer:  # perhaps only because the states have grown too wide
+            return None
         pairs = list(zip(kinds, body.next_types, strict=True))
         if all(kind.frac == made.frac and kind.contains(made) for kind, made in pairs):
             return body, kinds

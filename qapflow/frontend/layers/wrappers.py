@@ -48,8 +48,11 @@ def bidirectional(work: Work) -> str:
     back = {**config, "go_backwards": not config.get("go_backwards")}
     given = work.config.get("backward_layer")
     if given is not None:
-        if given.get("class_name") != class_name:
-            raise work.refuse("its two directions are layers of different classes")
+        if not isinstance(given, Mapping) or given.get("class_name") != class_name:
+            raise work.refuse(
+                "its two directions are layers of different classes",
+                "use two layers, the second with go_backwards=True, and Concatenate",
+            )
         back = given["config"]
     edge, *initial = work.inputs
     if len(initial) % 2:
