@@ -13,7 +13,7 @@ import h5py
 
 from qapflow.errors import UsageError
 from qapflow.frontend.assign import assign_listed
-from qapflow.frontend.config import OPERATIONS
+from qapflow.frontend.config import ATTENTION, OPERATIONS
 from qapflow.frontend.fields import MAX_JSON_BYTES, RESAVE, parse_json
 from qapflow.frontend.flatten import Flat, FlatCall, flatten
 from qapflow.frontend.graph import Model, parse_model
@@ -234,7 +234,7 @@ def _layer_spec(call: FlatCall, stored: LayerWeights) -> LayerSpec:
     """Return the layer; one called with settings, as `training=True`, is of no known class."""
     config: dict[str, Any] = {**call.layer.config, "name": call.name}
     class_name, settings = call.layer.class_name, call.call.arguments
-    if class_name in OPERATIONS or class_name.startswith("ops>"):
+    if class_name in (*OPERATIONS, *ATTENTION) or class_name.startswith("ops>"):
         config["_operands"] = dict(call.call.operands)
     elif settings:
         config["_call_arguments"] = dict(settings)

@@ -72,6 +72,7 @@ KERAS_CLASSES = frozenset(_NAMES.split())
 KNOWN_PACKAGES = frozenset({"", "keras", "tf_keras", "tensorflow", "qkeras", "keras_core"})
 TFMOT = "tensorflow_model_optimization"
 OPERATIONS = ("TFOpLambda", "SlicingOpLambda")  # calls of a TensorFlow function, by its name
+ATTENTION = ("MultiHeadAttention", "Attention")  # called with several tensors by name
 CODE_KEYS = frozenset({"function", "mask", "output_shape", "defaults", "closure"})
 
 

@@ -68,9 +68,17 @@ def smooth(x, y):
     return [tf.sigmoid(x), tf.nn.softmax(x), tf.tanh(x), tf.nn.silu(x)]
 
 
+def attention(x, y):
+    heads = [keras.layers.MultiHeadAttention(*size) for size in ((2, 3), (1, 4), (2, 2, 5))]
+    scaled = keras.layers.Attention(use_scale=True)([x, y])
+    return [heads[0](x, y), heads[1](x, x, use_causal_mask=True), heads[2](x, y, key=x), scaled,
+            keras.layers.Attention()([x, y, x], use_causal_mask=True)]  # fmt: skip
+
+
 functions = tensorflow_functions if FLAVOUR == "tf_keras" else keras_functions
 for name, build in {
-    "arithmetic": arithmetic, "slices": slices, "functions": functions, "smooth": smooth
+    "arithmetic": arithmetic, "slices": slices, "functions": functions, "smooth": smooth,
+    "attention": attention,
 }.items():  # fmt: skip
     x, y = keras.Input((4, 6), name="x"), keras.Input((4, 6), name="y")
     model = keras.Model([x, y], build(x, y))

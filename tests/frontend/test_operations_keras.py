@@ -67,6 +67,16 @@ def test_smooth_operations_are_chosen_and_close(folders, flavour):
     assert not any(record.regime == "exact" for record in loaded.records[2:])
 
 
+@pytest.mark.needs_keras
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("flavour", ["tf_keras", "keras"])
+def test_attention_is_chosen_and_close(folders, flavour, suffix):
+    loaded, found = differences(folders[flavour], "attention", suffix)
+    # probabilities off by 1e-3 weigh values below 8
+    assert max(found) < 8e-3
+    assert all("probabilities off by less than" in r.reason for r in loaded.records[2:])
+
+
 X, Y = ["x", 0, 0], ["y", 0, 0]
 REFUSED = [
     ("math.truediv", X, {"y": Y}, "divides by a tensor"),
@@ -112,3 +122,30 @@ def test_operations_that_are_refused(name, first, named, text):
     (item,) = caught.value.items
     assert text in item.reason
     assert item.hint
+
+
+ATTENTION = [
+    ("MultiHeadAttention", {"attention_mask": X}, {}, "called with attention_mask"),
+    ("MultiHeadAttention", {"training": True}, {}, "training=True"),
+    ("MultiHeadAttention", {"return_attention_scores": True}, {}, "return_attention_scores"),
+    ("MultiHeadAttention", {}, {"use_gate": True}, "gates and sliding windows"),
+    ("Attention", {}, {"score_mode": "concat"}, "score_mode='concat'"),
+]
+
+
+@pytest.mark.parametrize(("class_name", "named", "config", "text"), ATTENTION, ids=str)
+def test_attention_that_is_refused(class_name, named, config, text):
+    from qapflow.frontend.calls import parse_calls
+
+    value = {"value": Y} if class_name == "MultiHeadAttention" else {}
+    (call,) = parse_calls([[[*X, {**value, **named}]]], "here")
+    inputs = [
+        LayerSpec(key, "InputLayer", {"batch_input_shape": [None, 4, 6]}, {}, ()) for key in "xy"
+    ]
+    config = {"key_dim": 2, "_operands": call.operands, **config}
+    inbound = tuple((ref.layer, 0) for ref in call.inputs)
+    layer = LayerSpec("op", class_name, config, {}, inbound)
+    spec = ModelSpec("m", (*inputs, layer), ("x", "y"), (("op", 0),), "2.11", "memory", "")
+    with pytest.raises(ModelUnsupported) as caught:
+        load(spec)
+    assert text in caught.value.items[0].reason

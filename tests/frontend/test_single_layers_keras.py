@@ -122,3 +122,29 @@ def test_adaptive_activation_by_its_range(keras, kind, ends, po2):
     assert np.array_equal(
         loaded.net.edge(out).type.decode(made), model.predict(values, verbose=0, batch_size=2048)
     )
+
+
+EQUATIONS = [
+    ("ab,bc->ac", (6,), (5,), "c"),
+    ("abc,cd->abd", (3, 4), (None, 5), "d"),
+    ("abc,cde->abde", (3, 4), (None, 2, 3), "e"),
+    ("abcd,cde->abe", (2, 3, 4), (None, 5), None),
+    ("...x,xy->...y", (2, 3, 4), (5,), "y"),
+    ("abc,c->ab", (3, 4), (3,), None),
+]
+
+
+@pytest.mark.parametrize(("equation", "shape", "out", "bias"), EQUATIONS, ids=str)
+def test_einsum_dense(keras, equal, equation, shape, out, bias):
+    x = keras.Input(shape)
+    equal(x, keras.layers.EinsumDense(equation, out, bias_axes=bias, activation="relu")(x))
+
+
+@pytest.mark.parametrize("equation", ["abc,bd->adc", "abc,bcd->abd"])
+def test_einsum_dense_over_other_axes_is_refused(keras, compare, equation):
+    from qapflow.errors import ModelUnsupported
+
+    x = keras.Input((3, 4))
+    out = (2, 4) if equation.endswith("dc") else (3, 2)
+    with pytest.raises(ModelUnsupported, match="is not supported"):
+        compare(x, keras.layers.EinsumDense(equation, out)(x))

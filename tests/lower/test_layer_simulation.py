@@ -115,9 +115,22 @@ def operations(add):
     call((3, 2), "pad", paddings=[[0, 0], [1, 0], [0, 2]])
 
 
+def attended(add):
+    roles = ("query", "key", "value")
+    weights = {f"{role}/kernel": (3, 2, 2) for role in roles}
+    weights |= {f"{role}/bias": (2, 2) for role in roles}
+    weights |= {"attention_output/kernel": (2, 2, 3), "attention_output/bias": (3,)}
+    called = {"0": Tensor(0), "value": Tensor(1), "use_causal_mask": True}
+    add([(3, 3), (3, 3)], "MultiHeadAttention", weights, key_dim=2, _operands=called)
+    called = {"0": [Tensor(0), Tensor(1)]}
+    add([(2, 3), (4, 3)], "Attention", score_mode="dot", _operands=called)
+    add((2, 3), "EinsumDense", {"kernel": (3, 2, 2)}, equation="abc,cde->abde")
+
+
 @BOTH
 @pytest.mark.parametrize(
-    "fill", [moved_and_weighted, own_grids, looked_up_and_multiplied, normalized, operations]
+    "fill",
+    [moved_and_weighted, own_grids, looked_up_and_multiplied, normalized, operations, attended],
 )
 def test_compiled_layers_compute_what_their_networks_mean(simulate, plan, fill, io_type):
     layers = Layers()

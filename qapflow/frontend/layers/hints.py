@@ -27,8 +27,6 @@ HINTS: Mapping[str, str] = {
     "QuantizeLayer": "models of tfmot's quantize_model are not built: quantize with QKeras",
     "ClusterWeights": "strip the wrapper with tfmot.clustering.keras.strip_clustering",
     "Masking": "masking depends on the data: give sequences of fixed length",
-    "MultiHeadAttention": ATTENTION,
-    "Attention": ATTENTION,
     "AdditiveAttention": ATTENTION,
     "Conv3DTranspose": "merge two of the axes with Reshape and use Conv2DTranspose",
     "Conv3D": "merge two of the axes with Reshape and use Conv2D",

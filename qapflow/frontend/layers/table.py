@@ -5,6 +5,8 @@ from __future__ import annotations
 from qapflow.frontend.layers import (
     activation,
     adaptive,
+    attention,
+    einsum,
     folded,
     hgq,
     linear,
@@ -93,6 +95,9 @@ HANDLERS: dict[str, Handler] = {
     "Minimum": merge.merge("min"),
     "Average": merge.average,
     "Dot": product.dot,
+    "EinsumDense": einsum.einsum_dense,
+    "MultiHeadAttention": attention.multi_head_attention,
+    "Attention": attention.attention,
     "TFOpLambda": operations.tensorflow,
     "SlicingOpLambda": operations.tensorflow,
     **operations.KERAS,
