@@ -290,3 +290,20 @@ def test_initial_states_from_other_layers_are_exact(keras, tmp_path, kind):
     loaded, error = compare(keras, tmp_path, build, [(6, 3)] + [(4,)] * count)
     assert error == 0
     assert loaded.exact
+
+
+def test_the_keras_process_runs_recurrent_layers_of_qkeras(keras, tmp_path):
+    """A process of its own gives what Keras gives here: QKeras alone cannot run them any more."""
+    import qkeras
+
+    from qapflow.verify.keras_run import run_keras
+
+    loaded, error = compare(keras, tmp_path, quantized_cases(qkeras)["gru"](), (7, 3))
+    assert error == 0
+    (node,) = loaded.net.inputs
+    codes = np.random.default_rng(1).integers(GRID.lo, GRID.hi + 1, (20, 7, 3))
+    got = run_keras(tmp_path / "model.h5", {node.name: GRID.decode(codes)})
+    assert got.refused == ""
+    (name,) = loaded.net.outputs
+    made = interpret(loaded.net, {node.name: codes})[name]
+    assert np.array_equal(got.outputs[0], loaded.net.edge(name).type.decode(made))
