@@ -41,7 +41,7 @@ def parts(bisection: Bisection) -> Iterable[RenderableType]:
     for check in bisection.causes:
         yield Text()
         yield _cause(check)
-    for note in bisection.notes:
+    for note in bisection.notes if bisection.layers else ():
         yield Text(printable(f"note: {note}"), style="dim")
 
 

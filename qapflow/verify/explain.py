@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qapflow.ir.interpret import interpret
-from qapflow.ir.ops import Quantize, Table, Threshold
+from qapflow.ir.ops import Conv, Dense, Quantize
 from qapflow.verify.bisection import Blame, Cause, Finding
 from qapflow.verify.compare import find_cause
 from qapflow.verify.constants import compare_constants, compare_values, wrong_constants
@@ -89,12 +89,15 @@ def _rule(evidence: Evidence) -> tuple[Cause, str]:
     """Return what made the rounding of a float layer necessary, and what avoids it."""
     if any(words in evidence.part.record.reason for words in ODD_SCALE):
         return Cause.ODD_SCALE, SCALE_FIX
-    if any(isinstance(node.op, Table | Threshold) for node in evidence.part.net.nodes):
+    if "table" in evidence.part.record.reason:
         return Cause.TABLE, "nothing to do within that bound; more --float-bits makes it smaller"
-    return Cause.ROUNDING, (
-        "quantize the layer: kernel_quantizer and bias_quantizer quantized_bits(bits, integer, "
-        "alpha=1) and a quantizer for its output; or more --float-bits, --calibration with samples"
-    )
+    quantize = "put QActivation(quantized_bits(bits, integer, alpha=1)) behind it"
+    if any(isinstance(node.op, Dense | Conv) for node in evidence.part.net.nodes):
+        quantize = (
+            "quantize the layer: kernel_quantizer and bias_quantizer quantized_bits(bits, integer, "
+            "alpha=1) and a quantizer for its output"
+        )
+    return Cause.ROUNDING, f"{quantize}; or more --float-bits, --calibration with samples"
 
 
 def _guess(evidence: Evidence) -> Finding:

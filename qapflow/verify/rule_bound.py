@@ -20,7 +20,7 @@ from qapflow.verify.evidence import Evidence
 from qapflow.verify.float_proof import MOVES, sum_of_magnitudes
 from qapflow.verify.parts import between
 
-STATED = re.compile(r"error at most (\d[\d.e+-]*\d)")
+STATED = re.compile(r"(?:error at most|off by less than) (\d[\d.e+-]*\d)")
 ROUNDED = 1.05  # a stated error has two digits
 
 
