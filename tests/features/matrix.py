@@ -25,8 +25,8 @@ same.
 
 - **exact**: no value differs from Keras, and none can but where Keras's own float32 rounds.
 - **float32**: no value differs from Keras, and qapflow computes the exact result; but Keras, which
-  rounds to float32, may fall to the other side of a step for a few input codes, which are counted
-  in the reason that the report gives.
+  rounds to float32, may fall to the other side of a few steps, which are counted in the reason
+  that the report gives.
 - **bounded**: something is computed in floats that no fixed-point type holds; the largest distance
   from Keras at the output stays below the bound, which the test asserts.
 - **refused**: nothing is built; the message names layer, reason and way out.

@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 
 from qapflow.frontend.quantizers import Quantizer
 from qapflow.frontend.quantizers.emulate import emulate
-from qapflow.frontend.quantizers.float32 import F32, Emulated, single
-from qapflow.frontend.quantizers.steps import FLOAT32_CODES, Steps, bisect_steps
+from qapflow.frontend.quantizers.float32 import F32, single
+from qapflow.frontend.quantizers.steps import FLOAT32_CODES
 from qapflow.ir.ops import Const
 
 MOST_RUNS = 1 << 16  # levels times channels
 FIRST_BITS, LAST_BITS = 6, 26  # of the largest factor
 
 Reals = NDArray[np.float64]
+Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,12 @@ class Lines:
 
     scale: Reals
     offset: Reals
-    variants: tuple[Callable[[int, F32], F32], ...]  # (channel, x) -> y
+    variants: tuple[Callable[[Codes, F32], F32], ...]  # (channels, x) -> y
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Constants of the line, and how many input codes float32 may send across a step."""
+    """Constants of the line, and how many steps float32 may send codes across."""
 
     scale: Const
     offset: Const
@@ -81,27 +82,9 @@ def fit_lines(
         return None
     if (grid.high - grid.low) * lines.scale.size > MOST_RUNS:
         return None
-    runs, close = [], 0
-    for channel in range(lines.scale.size):
-        steps = _steps(lines, channel, quantizer, hull, frac)
-        close += steps.doubt
-        runs.append(_Runs.of(steps, grid))
+    runs, close = _runs(lines, quantizer, hull, frac, grid.frac)
     made = _search(runs, lines, grid, frac)
     return None if made is None else Fitted(*made, close)
-
-
-def _steps(
-    lines: Lines, channel: int, quantizer: Quantizer, hull: tuple[int, int], frac: int
-) -> Steps:
-    """Codes at which the quantizer changes its result; doubt where variants disagree."""
-
-    def composed(x: F32) -> Emulated:
-        real = x.astype(np.float64) * lines.scale[channel] + lines.offset[channel]
-        values = emulate(quantizer, single(real)).values
-        others = [emulate(quantizer, variant(channel, x)).values for variant in lines.variants]
-        return Emulated(values, np.any([values != other for other in others], axis=0))
-
-    return bisect_steps(composed, *hull, frac)
 
 
 @dataclass(frozen=True)
@@ -112,12 +95,69 @@ class _Runs:
     last: NDArray[Any]
     level: NDArray[Any]
 
-    @classmethod
-    def of(cls, steps: Steps, grid: Levels) -> _Runs:
-        level = np.ldexp(steps.values.astype(np.float64), grid.frac).astype(np.int64)
-        first = np.concatenate([[steps.lo], steps.thresholds])
-        last = np.concatenate([steps.thresholds - 1, [steps.hi]])
-        return cls(first.astype(object), last.astype(object), level.astype(object))
+
+def _runs(
+    lines: Lines, quantizer: Quantizer, hull: tuple[int, int], frac: int, grid: int
+) -> tuple[list[_Runs], int]:
+    """Return the runs of each channel, and beside how many of their ends a variant differs."""
+
+    def results(channel: Codes, code: Codes) -> tuple[F32, list[F32]]:
+        x = np.ldexp(code.astype(np.float64), -frac)
+        real = single(x * lines.scale[channel] + lines.offset[channel])
+        return real, [variant(channel, single(x)) for variant in lines.variants]
+
+    def levels_at(channel: Codes, code: Codes) -> Codes:
+        values = emulate(quantizer, results(channel, code)[0]).values
+        return np.ldexp(values.astype(np.float64), grid).astype(np.int64)
+
+    def doubtful(channel: Codes, code: Codes) -> NDArray[np.bool_]:
+        real, others = results(channel, code)
+        values = emulate(quantizer, real).values
+        differs = np.zeros(code.shape, np.bool_)
+        for other in others:
+            differs |= values != emulate(quantizer, other).values
+        return differs
+
+    channel, last, level = _changes(levels_at, lines.scale.size, hull)
+    close = int(np.count_nonzero(doubtful(channel, last) | doubtful(channel, last + 1)))
+    every = np.arange(lines.scale.size)
+    ends = [doubtful(every, np.full(every.shape, code)) for code in hull]
+    close += int(np.count_nonzero(ends[0] | ends[1]))
+    starts = levels_at(every, np.full(every.shape, hull[0]))
+    made = []
+    for number, start in enumerate(starts):
+        lasts = last[channel == number].astype(object)
+        made.append(
+            _Runs(
+                np.concatenate([[hull[0]], lasts + 1]),
+                np.concatenate([lasts, [hull[1]]]),
+                np.concatenate([[int(start)], level[channel == number].astype(object)]),
+            )
+        )
+    return made, close
+
+
+def _changes(
+    at: Callable[[Codes, Codes], Codes], channels: int, hull: tuple[int, int]
+) -> tuple[Codes, Codes, Codes]:
+    """Halve intervals of codes until each holds one change: channel, code before it, level after.
+
+    Ordered by channel and code; a line and the rounding of it are monotone.
+    """
+    channel = np.arange(channels)
+    left, right = np.full(channels, hull[0]), np.full(channels, hull[1])
+    while (right - left).max() > 1:
+        differs = at(channel, left) != at(channel, right)
+        channel, left, right = channel[differs], left[differs], right[differs]
+        if not left.size:
+            break
+        middle = left + (right - left) // 2
+        channel = np.concatenate([channel, channel])
+        left, right = np.concatenate([left, middle]), np.concatenate([middle, right])
+    differs = at(channel, left) != at(channel, right)
+    channel, left, right = channel[differs], left[differs], right[differs]
+    order = np.lexsort((left, channel))
+    return channel[order], left[order], at(channel, right)[order]
 
 
 def _search(runs: list[_Runs], lines: Lines, grid: Levels, frac: int) -> tuple[Const, Const] | None:

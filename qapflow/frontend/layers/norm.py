@@ -19,7 +19,7 @@ FACTOR_BITS = 36  # float32 factors that differ by up to 2**12 are kept exactly
 OFFSET_FRAC = 32  # finest grid on which an offset is kept
 NEAR = 2.0**-22  # how far TensorFlow's reciprocal square root may lie from the nearest float32
 F32 = NDArray[np.float32]
-Variant = Callable[[int, F32], F32]
+Variant = Callable[[NDArray[np.int64], F32], F32]
 
 # What QBatchNormalization uses where nothing is said.
 QUANTIZERS = {
@@ -94,7 +94,7 @@ def scale_and_shift(
 ) -> str:
     """Add x * scale + offset, with constants as the rule of `batch_norm` says.
 
-    `variants` compute one channel in float32 as TensorFlow may; without them no line is fitted.
+    `variants` compute in float32 as TensorFlow may; without them no line is fitted.
     """
     if not (np.isfinite(scale).all() and np.isfinite(offset).all()):
         raise work.refuse(
@@ -131,8 +131,8 @@ def _fitted(
         return None
     if found.close:
         work.reasons.append(
-            f"for {found.close} of {lines.scale.size * (high - low + 1)} input codes the result "
-            "lies so close to a step of the next quantizer that Keras's float32 may round across"
+            "steps of the next quantizer so near a result that Keras's float32 may round across:"
+            f" {found.close}; other codes are exact"
         )
     work.decided = True
     work.inner = work.inner or work.own_quantizer() is None

@@ -56,22 +56,12 @@ def find_steps(
             "quantize the layer's input or weights more coarsely",
         )
 
-    at = _on_codes(function, frac)
-    if hi - lo < ENUMERATED:
-        return _enumerate(at, lo, hi)
-    return _bisect(at, lo, hi, [int(np.floor(np.ldexp(b, frac))) for b in breaks])
-
-
-def bisect_steps(function: Function, lo: int, hi: int, frac: int) -> Steps:
-    """Find the steps of a monotone function; `doubt` counts codes beside them that are in doubt."""
-    return _bisect(_on_codes(function, frac), lo, hi, ())
-
-
-def _on_codes(function: Function, frac: int) -> Callable[[Codes64], Emulated]:
     def at(codes: Codes64) -> Emulated:
         return function(single(np.ldexp(codes.astype(np.float64), -frac)))
 
-    return at
+    if hi - lo < ENUMERATED:
+        return _enumerate(at, lo, hi)
+    return _bisect(at, lo, hi, [int(np.floor(np.ldexp(b, frac))) for b in breaks])
 
 
 def _enumerate(at: Callable[[Codes64], Emulated], lo: int, hi: int) -> Steps:
