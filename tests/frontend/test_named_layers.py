@@ -199,3 +199,25 @@ def test_refused_layers_do_not_make_those_behind_them_misfits():
     weights = {name: np.ones(7) for name in ("gamma", "beta", "moving_mean", "moving_variance")}
     spec = chain((5,), layer("g", "GarNet"), layer("b", "BatchNormalization", weights=weights))
     assert list(refused(spec)) == ["g"]
+
+
+ONES = {"gamma": np.ones(4), "beta": np.ones(4)}
+SETTINGS = [
+    ("Embedding", {"embeddings": np.ones((4, 2))}, {"mask_zero": True}, "mask_zero"),
+    ("Embedding", {"embeddings": np.ones((1 << 16, 2))}, {}, "does not fit on a chip"),
+    ("Dot", {}, {"axes": 1, "normalize": True}, "normalize=True"),
+    ("LayerNormalization", ONES, {"epsilon": 0.0}, "divide by zero"),
+    ("LayerNormalization", ONES, {"rms_scaling": True}, "rms_scaling=True"),
+    ("GroupNormalization", ONES, {"axis": 1}, "does not group the last axis"),
+    ("GroupNormalization", ONES, {"groups": 3}, "do not make 3 groups"),
+    ("Normalization", {"mean": 0.0, "variance": -1.0}, {"axis": None}, "variance is negative"),
+    ("QAdaptiveActivation", {}, {"activation": "quantized_tanh"}, "activation='quantized_tanh'"),
+    ("EinsumDense", {"kernel": np.ones((3, 4))}, {"equation": "ab"}, "is not understood"),
+]
+
+
+@pytest.mark.parametrize(("class_name", "weights", "config", "text"), SETTINGS, ids=str)
+def test_settings_that_are_refused(class_name, weights, config, text):
+    found = refused(chain((3, 4), layer("a", class_name, weights=weights, **config)))
+    assert text in found["a"][0]
+    assert found["a"][1] or "setting" in text or "=" in found["a"][0]

@@ -101,6 +101,8 @@ REFUSED = [
     ("pad", X, {"paddings": [[1, 0], [1, 1], [0, 0]]}, "does not fit"),
     ("clip_by_value", X, {"clip_value_min": X, "clip_value_max": 1}, "clipping to"),
     ("nn.softmax", X, {"axis": 1}, "softmax over axis 1"),
+    ("math.reduce_max", X, {"axis": 1, "initial": 9.0}, "initial=9.0"),
+    ("nn.silu", X, {"beta": 2.0}, "beta=2.0"),
     ("raw_ops.Anything", X, {}, "operation raw_ops.Anything is not supported"),
 ]
 

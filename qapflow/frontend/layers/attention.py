@@ -35,6 +35,8 @@ def multi_head_attention(work: Work) -> str:
     heads, length, depth = work.shape(mixed)
     rows = reshape(work, permute(work, mixed, (1, 0, 2)), (length, heads * depth))
     kernel = _weight(work, "output", 0)
+    if kernel.ndim != 3:
+        raise work.refuse("its output has several axes", "use output_shape with one number")
     made = _project(work, rows, kernel.reshape(heads * depth, -1), "output", 1.0)
     return work.finish(made)
 

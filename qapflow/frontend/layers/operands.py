@@ -9,6 +9,13 @@ from typing import Any
 from qapflow.frontend.calls import Tensor
 from qapflow.frontend.layers.work import Work
 
+_KNOWN = """
+    0 1 2 3 a adjoint_a adjoint_b alpha approximate axes axis b clip_value_max clip_value_min
+    constant_values dtype features input input_tensor keepdims key logits mode negative_slope
+    newshape pad_width paddings perm shape slice_spec squeeze_dims t tensor transpose_a transpose_b
+    values x x1 x2 x_max x_min xs y
+"""
+KNOWN = frozenset(_KNOWN.split())
 TEXTS = ("mode", "dtype")
 IGNORED = frozenset({"name", "trainable", "function", "_operands", "_package"})
 HINT = "replace the operation by a Keras layer, or do it outside the model"
@@ -30,6 +37,12 @@ class Operands:
                     raise self.work.refuse(f"its argument {value!r} is not understood", HINT)
                 return self._edges(value)
         return default
+
+    def check_known(self) -> None:
+        """Refuse arguments that no operation reads."""
+        for name, value in self.values.items():
+            if name not in KNOWN and value is not None and value is not False:
+                raise self.work.refuse(f"its argument {name}={value!r} is not supported", HINT)
 
     def edge(self, position: int, *names: str) -> str:
         """Return an argument that must be a tensor."""
@@ -68,6 +81,7 @@ def read_operands(work: Work) -> Operands:
     if "function" in work.config:
         own.pop("dtype", None)  # that of the layer, not of the function
     values = {**own, **work.config.get("_operands", {})}
+    values.pop("name", None)
     first = values.get("0")
     if isinstance(first, list) and len(first) == 1 and not isinstance(first[0], list):
         values["0"] = first[0]

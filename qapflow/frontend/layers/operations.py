@@ -27,12 +27,18 @@ def tensorflow(work: Work) -> str:
     name = str(work.config.get("function"))
     if name not in TENSORFLOW:
         raise work.refuse(f"the operation {name} is not supported", HINT)
-    return TENSORFLOW[name](work, read_operands(work))
+    return _run(work, TENSORFLOW[name])
 
 
 def keras_operation(operation: Operation) -> Handler:
     """Return the handler of a class of `keras.ops`."""
-    return lambda work: operation(work, read_operands(work))
+    return lambda work: _run(work, operation)
+
+
+def _run(work: Work, operation: Operation) -> str:
+    given = read_operands(work)
+    given.check_known()
+    return operation(work, given)
 
 
 def _binary(kind: str) -> Operation:
@@ -120,7 +126,7 @@ def _matmul(work: Work, given: Operands) -> str:
     for side, keys in enumerate((("transpose_a", "adjoint_a"), ("transpose_b", "adjoint_b"))):
         rank = len(work.shape(edges[side]))
         if rank < 2:
-            raise work.refuse("it multiplies across the batch", "use Dot")
+            raise work.misfit("it multiplies across the batch", "use Dot")
         if any(given.get(99, key) for key in keys):
             order = (*range(rank - 2), rank - 1, rank - 2)
             edges[side] = permute(work, edges[side], order)
