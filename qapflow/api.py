@@ -150,8 +150,11 @@ def verify_build(
     seed: int = 1,
     keras: KerasMode = "auto",
     timeout_s: float = 3600.0,
+    sanitize: bool = False,
 ) -> Sequence[Comparison]:
     """Compare interpreter, C simulation and Keras again: on own inputs, or on more vectors.
+
+    `sanitize` also compares the bits lost in an instrumented C simulation.
 
     Raises:
         UsageError: the folder is no finished build, or the inputs do not fit.
@@ -159,7 +162,9 @@ def verify_build(
     """
     from qapflow.verification import verify_again
 
-    with _finished(folder, keras=keras, timeout_s=timeout_s, labels=None) as context:
+    with _finished(
+        folder, keras=keras, timeout_s=timeout_s, labels=None, sanitize=sanitize
+    ) as context:
         return verify_again(context, inputs=inputs, count=vectors, seed=seed)
 
 

@@ -139,6 +139,8 @@ def _mismatch(comparison: Comparison) -> str:
             f"  code {first.expected_code} ({first.expected:g}) became "
             f"{first.actual_code} ({first.actual:g}): {first.cause}"
         )
+    elif comparison.note:
+        lines.append(f"  {comparison.note}")
     return "\n".join(lines)
 
 
@@ -159,6 +161,7 @@ def run_verify(options: argparse.Namespace) -> int:
         seed=options.seed,
         keras=options.keras,
         timeout_s=options.timeout,
+        sanitize=options.sanitize,
     )
     different = False
     rows = []

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from qapflow.settings import Budgets, BuildSettings, check_settings
 
+SANITIZE = "also count wraps, saturations and roundings in an instrumented C simulation"
+
 
 def add_build_options(parser: argparse.ArgumentParser) -> None:
     """Add everything `qapflow build` takes."""
@@ -60,6 +62,7 @@ def _add_check_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--vectors", type=int, default=1000, help="generated samples (1000)")
     group.add_argument("--seed", type=int, default=0, help="of the generated samples (0)")
     group.add_argument("--no-csim", action="store_true", help="do not run the C simulation")
+    group.add_argument("--sanitize", action="store_true", help=SANITIZE)
     group.add_argument("--keras", choices=("auto", "no", "require"), default="auto")
 
 
@@ -85,6 +88,7 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
         help="generated samples (10000; with --bisect the build's own unless given)",
     )
     parser.add_argument("--seed", type=int, default=1, help="of the generated samples (1)")
+    parser.add_argument("--sanitize", action="store_true", help=SANITIZE)
     parser.add_argument("--keras", choices=("auto", "no", "require"), default="auto")
     parser.add_argument(
         "--timeout", type=float, default=3600.0, help="seconds a tool may run (3600)"
@@ -123,6 +127,7 @@ def build_settings(options: argparse.Namespace) -> BuildSettings:
         vectors=options.vectors,
         seed=options.seed,
         csim=not options.no_csim,
+        sanitize=options.sanitize,
         keras=options.keras,
         synth=options.synth,
         require=options.require,

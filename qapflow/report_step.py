@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 from qapflow.context import BISECTION, OVERFLOW, SYNTHESIS, Context
@@ -26,18 +27,20 @@ from qapflow.versions import compiler_version, keras_versions, package_version
 def assemble_report(context: Context) -> Report:
     """Read what the steps left and return the report."""
     layers, facts = context.layers, context.vector_facts
-    checks = {name: context.verification(name) for name in ("passes", "csim", "keras")}
+    checks = {name: context.verification(name) for name in ("passes", "csim", "sanitize", "keras")}
     synthesis = json.loads(context.folder.read(SYNTHESIS))
     accuracy = checks["keras"]["accuracy"]
     notes = (checks["keras"]["note"], *layers["notes"], facts["note"], *synthesis["notes"])
     findings = Findings(
-        comparisons=tuple(read_comparison(check["comparison"]) for check in checks.values()),
+        comparisons=tuple(
+            read_comparison(check["comparison"]) for check in checks.values() if check["comparison"]
+        ),
         accuracy=Accuracy(**accuracy) if accuracy else None,
         observed=_observed(context, facts["ranges"]),
         tools=(*_tools(checks["keras"]["versions"]), *_synth_tools(synthesis)),
         totals=tuple((name, read_figure(figure)) for name, figure in synthesis["totals"]),
         notes=tuple(note for note in notes if note),
-        overflow=read_as(OverflowProof, json.loads(context.folder.read(OVERFLOW)), OVERFLOW),
+        overflow=_proof(context, checks["sanitize"]["comparison"]),
         bisection=_bisection(context),
     )
     return assemble(
@@ -50,6 +53,13 @@ def assemble_report(context: Context) -> Report:
         findings=findings,
         budgets=context.settings.budgets,
     )
+
+
+def _proof(context: Context, counted: dict[str, Any] | None) -> OverflowProof:
+    proof = read_as(OverflowProof, json.loads(context.folder.read(OVERFLOW)), OVERFLOW)
+    if counted is None:
+        return proof
+    return replace(proof, counts=f"instrumented C simulation: {counted['note']}")
 
 
 def read_comparison(data: dict[str, Any]) -> Comparison:

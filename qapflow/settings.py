@@ -30,7 +30,8 @@ class BuildSettings:
     `input_types` maps input names (or "" for all) to types such as "fixed<16,6>". `inputs`,
     `labels` and `calibration` are .npy, .npz or .csv files of real values. `overrides` is a YAML
     file. `vectors` is the number of generated verification samples. `synth` is the furthest
-    vendor stage to run. `require` turns a missing tool into an error.
+    vendor stage to run. `sanitize` also counts lost bits in an instrumented C simulation. `require`
+    turns a missing tool into an error.
     """
 
     model: Path
@@ -53,6 +54,7 @@ class BuildSettings:
     vectors: int = 1000
     seed: int = 0
     csim: bool = True
+    sanitize: bool = False
     keras: KerasMode = "auto"
     synth: Literal["csynth", "cosim", "impl"] | None = None
     require: bool = False

@@ -69,6 +69,12 @@ def csim_settings(context: Context) -> dict[str, Any]:
     }
 
 
+def sanitize_settings(context: Context) -> dict[str, Any]:
+    """Name what `sanitize` reads from outside."""
+    asked = context.settings.sanitize
+    return {"sanitize": asked, **(csim_settings(context) if asked else {})}
+
+
 def keras_settings(context: Context) -> dict[str, Any]:
     """Name what `compare_keras` reads from outside."""
     settings = context.settings

@@ -30,6 +30,7 @@ from qapflow.step_settings import (
     lower_settings,
     plan_settings,
     report_settings,
+    sanitize_settings,
     synth_settings,
     vector_settings,
 )
@@ -201,6 +202,16 @@ def simulate(context: Context) -> Files:
     return Files({f"{VERIFICATION}/csim.json": to_json({"comparison": _comparison(item)})})
 
 
+def sanitize(context: Context) -> Files:
+    """Count lost bits in an instrumented C simulation, where asked for."""
+    from qapflow.verification import check_losses
+
+    item = None
+    if context.settings.sanitize:
+        item = _comparison(check_losses(context, context.vectors("inputs")))
+    return Files({f"{VERIFICATION}/sanitize.json": to_json({"comparison": item})})
+
+
 def compare_keras(context: Context) -> Files:
     """Run the model in Keras, where it is installed, and hold the network against it."""
     from qapflow.verification import keras_check, label_note
@@ -259,12 +270,14 @@ STEPS: tuple[Step[Context], ...] = (
     Step("check_passes", ("load", "optimise", "make_vectors"), _nothing, check_passes),
     Step("prove_overflow", ("optimise", "make_vectors"), _nothing, prove_overflow),
     Step("simulate", ("lower", "make_vectors"), csim_settings, simulate),
+    Step("sanitize", ("lower", "make_vectors"), sanitize_settings, sanitize),
     Step("compare_keras", ("load", "make_vectors"), keras_settings, compare_keras),
     Step("synthesise", ("lower", "make_vectors"), synth_settings, synthesise),
     Step(
         "report",
         ("load", "optimise", "plan", "lower", "make_vectors", "check_passes",
-         "prove_overflow", "simulate", "compare_keras", "synthesise"),
+         "prove_overflow", "simulate", "sanitize",
+         "compare_keras", "synthesise"),
         report_settings,
         report,
     ),

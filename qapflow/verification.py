@@ -109,6 +109,23 @@ def check_keras(
     return KerasCheck(Comparison(KERAS, INTERPRETER, "not run", note=why), None, {})
 
 
+def check_losses(context: Context, inputs: dict[str, Codes]) -> Comparison:
+    """Count lost bits on codes [n, *shape]; "not run" with the reason where it cannot.
+
+    Raises:
+        ToolMissing: there is no compiler, and one is required.
+    """
+    from qapflow.verify.sanitize import SANITIZER, compare_losses
+
+    settings = context.settings
+    try:
+        return compare_losses(context.net, context.project, inputs, timeout=settings.timeout_s)[0]
+    except ToolMissing as error:
+        if settings.require:
+            raise
+        return Comparison(INTERPRETER, SANITIZER, "not run", note=f"{error.what}; {error.hint}")
+
+
 def bisect_again(
     context: Context, *, inputs: Path | None, count: int | None, seed: int
 ) -> Bisection:
@@ -197,5 +214,7 @@ def verify_again(
         )
     except ToolMissing as error:
         results.append(Comparison(INTERPRETER, "C simulation", "not run", note=error.what))
+    if context.settings.sanitize:
+        results.append(check_losses(context, codes))
     results.append(check_keras(context, codes, outputs).comparison)
     return tuple(replace(r, note="; ".join(filter(None, (r.note, note)))) for r in results)

@@ -188,6 +188,17 @@ def _rom_table(rom: Rom, name: str) -> Table:
     return Table(name, c_type(rom.type), rom.codes.reshape(-1), rom.type, "const ")
 
 
+def watched_steps(program: Program, prefix: str = "") -> dict[str, str]:
+    """Return the quantizers that count what they lose: names of configurations to node names."""
+    found: dict[str, str] = {}
+    for step in program.steps:
+        if isinstance(step.work, Loop):
+            found |= watched_steps(step.work.body, f"{prefix}{step.node}/")
+        elif isinstance(step.work, Kernel) and step.work.macro in ("quantize", "divide"):
+            found[f"config_{step.outputs[0].name}"] = prefix + step.node
+    return found
+
+
 def traced_wires(program: Program) -> dict[str, Wire]:
     """Return the edges whose codes fit the trace file, by name, in order."""
     return {

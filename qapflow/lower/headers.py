@@ -24,6 +24,15 @@ AMENDED = {
 }
 
 
+# Lets the simulation see every assignment between fixed-point types; nothing without the macro.
+WATCH = """#ifdef QAPFLOW_SANITIZE // added by qapflow, see csim/sanitize.h
+#define QAPFLOW_WATCHED
+    qapflow_watch(op, *this);
+#endif
+"""
+ASSIGNED = "    return *this;\n  } // operator= "
+
+
 def kernel_headers(names: Iterable[str], backend: str, generated: str) -> tuple[Files, list[str]]:
     """Return `firmware/nnet_utils/` with all that `names` include, and which came from hls4ml."""
     sources = _sources(backend)
@@ -47,12 +56,13 @@ def kernel_headers(names: Iterable[str], backend: str, generated: str) -> tuple[
 def ap_types() -> Files:
     """Return the open ap_types headers, for compilers other than the vendor's."""
     folder = _hls4ml() / "templates/vivado/ap_types"
-    return Files(
-        {
-            f"csim/ap_types/{path.relative_to(folder).as_posix()}": path.read_bytes()
-            for path in sorted(folder.rglob("*.h"))
-        }
-    )
+    files = {
+        f"csim/ap_types/{path.relative_to(folder).as_posix()}": path.read_bytes()
+        for path in sorted(folder.rglob("*.h"))
+    }
+    base = files["csim/ap_types/ap_fixed_base.h"].decode()
+    base = base.replace(ASSIGNED, WATCH + ASSIGNED)
+    return Files({**files, "csim/ap_types/ap_fixed_base.h": base.encode()})
 
 
 def licence() -> bytes:

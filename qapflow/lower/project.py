@@ -10,7 +10,7 @@ from qapflow.errors import ModelUnsupported, UsageError
 from qapflow.ir.net import Net
 from qapflow.lower.build import build_program
 from qapflow.lower.files import Files
-from qapflow.lower.firmware import firmware, traced_wires
+from qapflow.lower.firmware import firmware, traced_wires, watched_steps
 from qapflow.lower.headers import ap_types, kernel_headers, licence
 from qapflow.lower.hls4ml import GraphText, print_layers, type_name
 from qapflow.lower.limits import unsupported
@@ -76,7 +76,11 @@ def _simulation(program: Program, top: str) -> Files:
     }
     texts = {
         "csim/main.cpp": render("main.cpp.j2", traced=traced, **values),
-        "csim/trace.h": (templates_dir() / "hls/csim/trace.h").read_text(encoding="utf-8"),
+        **{
+            f"csim/{name}": (templates_dir() / "hls/csim" / name).read_text(encoding="utf-8")
+            for name in ("trace.h", "sanitize.h")
+        },
+        "csim/watched.json": json.dumps(watched_steps(program), indent=1) + "\n",
         "csim/trace.json": json.dumps(traced, indent=1) + "\n",
         "csim/sources.json": json.dumps(sources, indent=1) + "\n",
         f"{top}_test.cpp": render("test.cpp.j2", **values),

@@ -139,6 +139,7 @@ def _parties(equal: list[Comparison]) -> list[str]:
     """Return who agrees, Keras first; comparisons of the network with itself go without saying."""
     names = list(dict.fromkeys(name for c in equal for name in (c.left, c.right)))
     outer = [name for name in names if not name.startswith("network ")] or names
+    outer = [name for name in outer if not name.endswith(", sanitized")]  # counts, not values
     return sorted(outer, key=lambda name: "keras" not in name.lower())
 
 

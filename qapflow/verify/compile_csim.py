@@ -19,6 +19,7 @@ from qapflow.verify.process import Finished, Runner, cores, last_line
 SOURCES = "csim/sources.json"
 OBJECTS = "csim/obj"
 PROGRAM = "csim/csim"
+SANITIZED = "csim/csim_sanitized"  # counts lost bits
 OPTIMIZE = "-O1"
 
 
@@ -75,11 +76,13 @@ def find_compiler() -> list[str]:
     )
 
 
-def compile_csim(project: Path, jobs: int | None = None, timeout: float = 1800.0) -> Path:
+def compile_csim(
+    project: Path, jobs: int | None = None, timeout: float = 1800.0, *, sanitize: bool = False
+) -> Path:
     """Compile the C simulation and return the program's path.
 
     Nothing is compiled whose unit, headers, flags and compiler are unchanged. `timeout` is in
-    seconds for each unit.
+    seconds for each unit. `sanitize` makes a second program, which counts lost bits.
 
     Raises:
         ToolMissing: there is no compiler.
@@ -90,7 +93,10 @@ def compile_csim(project: Path, jobs: int | None = None, timeout: float = 1800.0
     sources = read_sources(project)
     compiler = find_compiler()
     flags = [OPTIMIZE, *sources.flags, *(f"-I{name}" for name in sources.include_dirs)]
-    maker = _Maker(project, compiler, flags, timeout)
+    if sanitize:
+        flags.append("-DQAPFLOW_SANITIZE")
+    program = SANITIZED if sanitize else PROGRAM
+    maker = _Maker(project, compiler, flags, timeout, program)
     return maker.link(maker.runner.map(maker.compile, sources.units, jobs or cores()))
 
 
@@ -100,6 +106,7 @@ class _Maker:
     compiler: Sequence[str]
     flags: Sequence[str]
     timeout: float
+    program: str
     runner: Runner = field(default_factory=Runner)
 
     @property
@@ -108,10 +115,14 @@ class _Maker:
         stat = Path(self.compiler[0]).stat()
         return json.dumps([*self.compiler, stat.st_size, stat.st_mtime_ns, *self.flags])
 
+    def _objects(self) -> Path:
+        """Each program has objects of its own: the flags differ."""
+        return self.project / (OBJECTS + self.program.removeprefix(PROGRAM))
+
     def compile(self, unit: str) -> Path:
         """Compile one unit unless an object of the same content is there."""
         stem = re.sub(r"[^A-Za-z0-9]+", "_", unit)
-        folder = self.project / OBJECTS
+        folder = self._objects()
         record = folder / f"{stem}.json"
         target = folder / f"{stem}.o"
         if _fresh(record, target, self.identity, self.project):
@@ -134,8 +145,8 @@ class _Maker:
 
     def link(self, objects: Sequence[Path]) -> Path:
         """Link the program unless one of the same objects is there."""
-        folder = self.project / OBJECTS
-        record, target = folder / "link.json", self.project / PROGRAM
+        folder = self._objects()
+        record, target = folder / "link.json", self.project / self.program
         if _fresh(record, target, self.identity, self.project):
             return target
         part = folder / f"csim.{os.getpid()}"

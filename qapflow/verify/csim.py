@@ -50,9 +50,9 @@ def run_csim(
             "the C simulation is not compiled", str(program), "run `qapflow build` again"
         )
     _require_int64(net)
-    packed = _pack(net, inputs)
+    packed = pack(net, inputs)
     traced = traced_edges(project, net) if trace else ()
-    job = _Job(project, program, net, traced, timeout)
+    job = Job(project, program, net, traced, timeout)
     count = max(1, min(jobs or cores(), ceil(len(packed) / SMALLEST_CHUNK)))
     parts = job.runner.map(job.run, np.array_split(packed, count), count)
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -93,7 +93,7 @@ def _require_int64(net: Net) -> None:
             )
 
 
-def _pack(net: Net, inputs: Mapping[str, Codes]) -> NDArray[np.int64]:
+def pack(net: Net, inputs: Mapping[str, Codes]) -> NDArray[np.int64]:
     """Concatenate all inputs of each sample: [n, total]."""
     columns = []
     for node in net.inputs:
@@ -129,7 +129,9 @@ def _unpack(path: Path, names: Sequence[str], net: Net, samples: int) -> dict[st
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
+    """A program, the network it simulates, and how to run it."""
+
     project: Path
     program: Path
     net: Net
@@ -141,25 +143,27 @@ class _Job:
         """Run one process on samples [n, total]."""
         with tempfile.TemporaryDirectory(prefix="qapflow-csim-") as name:
             folder = Path(name)
-            samples.tofile(folder / "in.bin")
-            command = [str(self.program), str(folder / "in.bin"), str(folder / "out.bin")]
-            command.append(str(len(samples)))
-            if self.traced:
-                command.append(str(folder / "trace.bin"))
-            try:
-                done = self.runner.run(
-                    command, log=folder / "log", cwd=self.project, timeout=self.timeout
-                )
-            except OSError as error:
-                raise ToolFailed(
-                    f"the C simulation cannot be started ({error.strerror})", str(self.program)
-                ) from error
-            self._judge(done)
+            self.execute(samples, folder, *(["trace.bin"] if self.traced else []))
             result = _unpack(folder / "out.bin", self.net.outputs, self.net, len(samples))
             if self.traced:
                 rows = _unpack(folder / "trace.bin", self.traced, self.net, len(samples))
                 result = {**rows, **result}
         return result
+
+    def execute(self, samples: NDArray[np.int64], folder: Path, *more: str) -> None:
+        """Run the program on samples [n, total]; it writes `out.bin` and `more` into `folder`."""
+        samples.tofile(folder / "in.bin")
+        command = [str(self.program), str(folder / "in.bin"), str(folder / "out.bin")]
+        command += [str(len(samples)), *(str(folder / name) for name in more)]
+        try:
+            done = self.runner.run(
+                command, log=folder / "log", cwd=self.project, timeout=self.timeout
+            )
+        except OSError as error:
+            raise ToolFailed(
+                f"the C simulation cannot be started ({error.strerror})", str(self.program)
+            ) from error
+        self._judge(done)
 
     def _judge(self, done: Finished) -> None:
         place = str(self.program)

@@ -17,7 +17,7 @@ import numpy as np
 from qapflow.ir.fixed import Codes, Fixed, Overflow, cast
 from qapflow.ir.interval import Interval, bound_net
 from qapflow.ir.net import Net, Node
-from qapflow.ir.ops import Affine, Conv, Dense, Merge, Pool, Quantize, Reduce, Scan
+from qapflow.ir.ops import Affine, Conv, Dense, MatMul, Merge, Pool, Quantize, Reduce, Scan
 from qapflow.report.figures import Loss, Margin, OverflowProof
 from qapflow.verify.losses import INSIDE, Losses, count_losses, every_edge, exceed
 from qapflow.verify.vectors import Flat
@@ -89,7 +89,7 @@ def prove_overflow(
 
 def accumulates(node: Node) -> bool:
     """Tell whether a node sums products or elements."""
-    if isinstance(node.op, Dense | Conv | Affine):
+    if isinstance(node.op, Dense | Conv | Affine | MatMul):
         return True
     if isinstance(node.op, Pool | Reduce):
         return node.op.kind == "sum"

@@ -9,7 +9,19 @@ from qapflow.ir.builder import NetBuilder
 from qapflow.ir.fixed import Fixed, Overflow, Rounding
 from qapflow.ir.interpret import interpret
 from qapflow.ir.net import Edge, Net, Node
-from qapflow.ir.ops import Clip, Const, Conv, Dense, Input, Merge, Pool, Quantize, Reduce, Scan
+from qapflow.ir.ops import (
+    Clip,
+    Const,
+    Conv,
+    Dense,
+    Input,
+    MatMul,
+    Merge,
+    Pool,
+    Quantize,
+    Reduce,
+    Scan,
+)
 from qapflow.verify.losses import count_losses, every_edge, exceed, quantizers
 from qapflow.verify.overflow import LOOPS, prove_overflow
 from qapflow.verify.vectors import make_vectors
@@ -190,6 +202,15 @@ def test_margins_are_those_of_the_sums():
     assert (margin.node, margin.type, margin.low, margin.high) == ("fc", "s12.7", LOW, HIGH)
     assert margin.bits == pytest.approx(np.log2(2048 / 1915))  # the lower end is the nearer
     assert margin.percent == pytest.approx(100 * (2048 - 1915) / 2048)
+
+
+def test_products_of_two_edges_have_a_margin():
+    builder = NetBuilder()
+    x, y = (builder.add_input(name, (3, 3), Fixed(True, 4, 0)) for name in "xy")
+    net = builder.finish((builder.add("mm", MatMul(), x, y),))
+    (margin,) = prove_overflow(net, {})[0].margins
+    assert (margin.node, margin.low, margin.high) == ("mm", 3 * -8 * 7, 3 * -8 * -8)
+    assert margin.percent > 0
 
 
 def test_an_accumulator_that_is_too_narrow_has_no_margin():

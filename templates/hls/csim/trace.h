@@ -10,6 +10,9 @@ namespace qapflow {
 extern long long *trace_to; // null when nothing is to be recorded
 extern const unsigned trace_size[];
 extern const unsigned trace_start[];
+#ifdef QAPFLOW_SANITIZE
+extern losses edge_losses[]; // outside quantizers, since the edge before
+#endif
 
 template <int W, int I, ap_q_mode Q, ap_o_mode O, int N> long long to_code(const ap_fixed<W, I, Q, O, N> &x) {
     return code(x).to_int64();
@@ -20,6 +23,9 @@ template <int W, int I, ap_q_mode Q, ap_o_mode O, int N> long long to_code(const
 }
 
 template <class X> void trace(unsigned edge, const X *x) {
+#ifdef QAPFLOW_SANITIZE
+    outside().move_to(edge_losses[edge]);
+#endif
     if (!trace_to)
         return;
     long long *to = trace_to + trace_start[edge];
@@ -28,6 +34,9 @@ template <class X> void trace(unsigned edge, const X *x) {
 }
 
 template <class X> void trace(unsigned edge, hls::stream<X> &x) {
+#ifdef QAPFLOW_SANITIZE
+    outside().move_to(edge_losses[edge]);
+#endif
     if (!trace_to)
         return;
     long long *to = trace_to + trace_start[edge];

@@ -7,6 +7,9 @@
 #include "hls_stream.h"
 #include "nnet_common.h"
 #include "nnet_types.h"
+#ifdef QAPFLOW_SANITIZE
+#include "../../csim/sanitize.h"
+#endif
 
 namespace qapflow {
 
