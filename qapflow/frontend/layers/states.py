@@ -29,7 +29,8 @@ ROUNDS = 6  # steps after which a grid that still grows is taken to grow for eve
 WIDEST = 40
 CALIBRATION_RUNS = 64
 CALIBRATION_ROWS = 512
-ROOM = 10  # integer bits of states whose range is still to be measured
+ROOM = 16  # integer bits of states whose range is still to be measured
+SMALL = 1 << 8  # a proved range up to which states are not measured
 EXACT_OPS = (Dense, Merge, Affine)
 
 
@@ -171,9 +172,9 @@ def _chosen(loop: Loop) -> tuple[Body, tuple[Fixed, ...]]:
     frac = loop.work.options.float_bits - 2
     kinds = (Fixed(True, 1 + ROOM + frac, frac),) * loop.cell.states
     body = build_body(loop, kinds, rounds=True)
-    seen = _run(loop, body, kinds)
+    seen, peaks = _run(loop, body, kinds)
     kinds = tuple(
-        _choose(bound, seen.get(f"state{k}"), frac) for k, bound in enumerate(body.bounds)
+        _choose(bound, peaks.get(f"state{k}"), frac) for k, bound in enumerate(body.bounds)
     )
     for k, kind in enumerate(kinds):
         if f"state{k}" in seen:
@@ -181,20 +182,20 @@ def _chosen(loop: Loop) -> tuple[Body, tuple[Fixed, ...]]:
     return build_body(loop, kinds, seen, rounds=True), kinds
 
 
-def _choose(bound: Fraction, seen: Codes | None, frac: int) -> Fixed:
+def _choose(bound: Fraction, seen: int | None, frac: int) -> Fixed:
     """Choose a type that holds a proved bound if it is small, else twice what was seen."""
     peak = ceil(bound * Fraction(2) ** frac)
-    if seen is not None and bound > 1 << (ROOM - 2):
-        peak = min(peak, max(kernels.peak(seen) << 1, 1))
+    if seen is not None and bound > SMALL:
+        peak = min(peak, max(seen << 1, 1))
     width = 1 + peak.bit_length()
     return Fixed(True, width, frac)
 
 
-def _run(loop: Loop, body: Body, kinds: tuple[Fixed, ...]) -> Samples:
-    """Run the body over the calibration samples; return what enters each step, pooled."""
+def _run(loop: Loop, body: Body, kinds: tuple[Fixed, ...]) -> tuple[Samples, dict[str, int]]:
+    """Run the body over the calibration samples; return some of what enters a step, and peaks."""
     outer = loop.work.builder
     if not all(edge in outer.codes for edge in loop.sequences):
-        return {}
+        return {}, {}
     program, keep = compile_net(body.net), frozenset(body.net.outputs)
     pooled: dict[str, list[Codes]] = {}
 
@@ -206,5 +207,6 @@ def _run(loop: Loop, body: Body, kinds: tuple[Fixed, ...]) -> Samples:
     codes = tuple(outer.codes[edge][:CALIBRATION_RUNS] for edge in loop.sequences)
     run_scan(Scan(body.net, _zeros(kinds), "last"), codes, step)
     rows = {name: np.concatenate(parts) for name, parts in pooled.items()}
+    peaks = {name: kernels.peak(array) for name, array in rows.items()}
     stride = max(1, len(next(iter(rows.values()))) // CALIBRATION_ROWS)
-    return {name: array[::stride] for name, array in rows.items()}
+    return {name: array[::stride] for name, array in rows.items()}, peaks
