@@ -19,9 +19,9 @@ HEAD = """\
 # Features
 
 Each feature in a small model with random weights, made by real Keras 2 and QKeras 0.9.0, saved,
-read back by qapflow and compared on 1000 samples: Keras with the interpreter, the interpreter with
-the C simulation on every edge, once with `io_parallel` and once with `io_stream`; both give the
-same.
+read back by qapflow and compared on 1000 samples: Keras with the interpreter, and by `make features`
+the interpreter with the C simulation on every edge, once with `io_parallel` and once with
+`io_stream`. A verdict holds for both.
 
 - **exact**: no value differs from Keras, and none can but where Keras's own float32 rounds.
 - **float32**: no value differs from Keras, and qapflow computes the exact result; but Keras, which
@@ -31,8 +31,8 @@ same.
   from Keras at the output stays below the bound, which the test asserts.
 - **refused**: nothing is built; the message names layer, reason and way out.
 
-`make features` builds and measures every feature and renews this table. `make test` fails if a
-feature gives another verdict against Keras than the table says, and simulates one of each kind.
+`make features` does so for every feature and renews this table. `make test` fails if a feature
+gives another verdict against Keras than the table says, and simulates one of each kind.
 The last column was measured with hls4ml 1.3.0 on models with the same feature (1000 samples of 5
 outputs, default settings).
 
