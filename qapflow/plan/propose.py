@@ -18,6 +18,7 @@ from qapflow.errors import UsageError
 from qapflow.ir.net import Net, Node, with_bodies
 from qapflow.ir.ops import Conv, Pool, Upsample
 from qapflow.plan import Backend, Choice, IoType, Plan, Strategy
+from qapflow.plan.absurd import stop_absurd
 from qapflow.plan.match import match_overrides
 from qapflow.plan.overrides import LayerOverride, Overrides, read_overrides
 from qapflow.plan.reuse import (
@@ -60,7 +61,8 @@ def propose(
     an output.
 
     Raises:
-        UsageError: an unknown layer, an impossible reuse factor, or two back ends asked for.
+        UsageError: an unknown layer, an impossible reuse factor, two back ends asked for, or far
+            more side by side than any tool finishes.
     """
     net = with_bodies(net)
     given = _read(overrides, backend)
@@ -78,6 +80,8 @@ def propose(
         for node in net.nodes
         if has_weights(node)
     }
+    working = {name: _fastest(net.by_name[name], UNROLL_LIMIT[backend]) for name in choices}
+    stop_absurd(net, choices, working, chosen_io)
     free = {name for name, choice in choices.items() if choice.reason}
     choices, notes = _fit(net, target, choices, free)
     return Plan(

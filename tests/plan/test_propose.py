@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import numpy as np
 import pytest
@@ -263,3 +264,36 @@ def test_a_broken_plan_is_refused(change):
         plan_from_json("{")
     with pytest.raises(UsageError, match="the plan cannot be read"):
         plan_from_json("[]")
+
+
+def wide_net():
+    """4096 x 4096, without the cost of random weights."""
+    kind = Fixed(True, 8, 4)
+    weight = Const(np.ones((4096, 4096), np.int8), Fixed(True, 2, 0))
+    x = Node("x", Input(), (), Edge((4096,), kind), "x")
+    return Net(
+        (x, Node("big", Dense(weight), ("x",), Edge((4096,), Fixed(True, 20, 4)), "big")), ("big",)
+    )
+
+
+def test_an_absurd_design_is_stopped_with_the_plan_that_works():
+    net = wide_net()
+    with pytest.raises(UsageError, match="16777216 multiplications side by side") as caught:
+        propose(net, VU9P, strategy="latency")
+    assert "big" in caught.value.at
+    choice = propose(net, VU9P).choices["big"]
+    assert choice.strategy == "resource"
+    given_factor = int(re.search(r"reuse factor (\d+)", caught.value.hint)[1])
+    plan = propose(net, VU9P, strategy="resource", reuse_factor=given_factor)
+    assert parallel_multiplications(net.by_name["big"], plan.choices["big"]) <= 4096
+    assert unsupported(net, plan) == []
+
+
+def test_absurdly_many_registers_are_stopped_and_streams_proposed():
+    x = Node("x", Input(), (), Edge((224, 224, 3), S8), "x")
+    relu = Node("r", Clip(Const.exact(np.array(0.0)), None), ("x",), Edge((224, 224, 3), S8), "r")
+    net = Net((x, relu), ("r",))
+    with pytest.raises(UsageError, match="a register for each of 150528 values") as caught:
+        propose(net, VU9P, io_type="io_parallel")
+    assert "io_stream" in caught.value.hint
+    assert propose(net, VU9P).io_type == "io_stream"
