@@ -19,9 +19,9 @@ HEAD = """\
 # Features
 
 Each feature in a small model with random weights, made by real Keras 2 and QKeras 0.9.0, saved,
-read back by qapflow and compared on 1000 samples: Keras with the interpreter, and by `make features`
-the interpreter with the C simulation on every edge, once with `io_parallel` and once with
-`io_stream`. A verdict holds for both.
+read back by qapflow and compared on 1000 samples: Keras with the interpreter, and by
+`make features` the interpreter with the C simulation on every edge, once with `io_parallel` and
+once with `io_stream`. A verdict holds for both.
 
 - **exact**: no value differs from Keras, and none can but where Keras's own float32 rounds.
 - **float32**: no value differs from Keras, and qapflow computes the exact result; but Keras, which
