@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 CORPUS ?= ../shared/corpus
 PYTEST = $(BIN)/python -m pytest
 
-.PHONY: help demo install features test fast check lint types golden bench corpus fuzz size wheel clean compiler
+.PHONY: help demo install features test fast check lint types golden bench corpus fuzz fuzz-archives size wheel clean compiler
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,10 +32,14 @@ check-installed:
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --explicit-package-bases qapflow bench/corpus
 
-N ?= 1000
 JOBS ?= 2
+fuzz: N ?= 1000
+fuzz-archives: N ?= 10000
 fuzz: $(VENV)/.stamp-dev compiler ## N random networks (N=1000): Keras = interpreter = C simulation
 	$(BIN)/python -m tests.fuzz.run_networks -n $(N) --jobs $(JOBS) -o build/fuzz
+
+fuzz-archives: $(VENV)/.stamp-dev ## N damaged model files (N=10000): a message or a sound network
+	$(BIN)/python -m tests.fuzz.run_archives -n $(N) --jobs $(JOBS) -o build/fuzz
 
 golden: $(VENV)/.stamp-dev ## renew golden text; review the difference before you commit it
 	$(PYTEST) -q --update-golden

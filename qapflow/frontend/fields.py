@@ -12,6 +12,7 @@ MAX_LAYERS = 10_000
 MAX_JSON_BYTES = 64 << 20
 # Containers and values of the largest JSON text that is parsed; Python needs ~100 bytes for each.
 MAX_JSON_VALUES = 4_000_000
+MAX_JSON_DEPTH = 200  # of lists and objects; a nested model needs about 5
 MAX_DEPTH = 32
 RESAVE = "load it where it was trained and save it again with model.save('model.h5')"
 
@@ -40,7 +41,24 @@ def parse_json(data: bytes, at: str) -> dict[str, Any]:
         raise UsageError("the architecture is nested too deeply", at, RESAVE) from None
     except ValueError as error:
         raise UsageError(f"the architecture is not JSON: {error}", at, RESAVE) from None
+    if not _is_shallow(found):
+        raise UsageError("the architecture is nested too deeply", at, RESAVE)
     return as_dict(found, "the architecture", at)
+
+
+def _is_shallow(found: object) -> bool:
+    """Tell whether values are nested at most `MAX_JSON_DEPTH` deep, so that recursion ends."""
+    level: list[object] = [found]
+    for _ in range(MAX_JSON_DEPTH):
+        level = [
+            item
+            for value in level
+            if isinstance(value, list | dict)
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return True
+    return False
 
 
 def damaged(what: str, wanted: str, value: object, at: str) -> UsageError:

@@ -178,6 +178,11 @@ def _parse_functional(config: dict[str, Any], at: str, depth: int) -> Model:
     outputs = tuple(find_refs(config.get("output_layers")))
     if not inputs or not outputs:
         raise UsageError("the model names no inputs or no outputs", at, RESAVE)
+    for layer in layers:
+        if layer.class_name != "InputLayer" and layer.name in {ref.layer for ref in inputs}:
+            raise UsageError(
+                f"{layer.name!r} is named as an input but is no InputLayer", at, RESAVE
+            )
     return Model(name, tuple(layers), inputs, outputs, bool(config.get("trainable", True)))
 
 

@@ -277,6 +277,7 @@ class _Loader:
         )
 
     def _refuse(self, layer: LayerSpec, reason: str, hint: str = "") -> None:
+        hint = hint or "replace the layer by one that docs/layers.md lists"
         self.problems.append(Unsupported(layer.name, layer.class_name, reason, hint))
 
 

@@ -21,6 +21,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 LIMIT_S = 300  # for one network
+PER_PROCESS = 100  # networks
 
 
 def start_worker():
@@ -62,18 +63,19 @@ def run(seeds, jobs, every, folder):
     """Judge seeds in `jobs` processes, every `every`-th with the C simulation; yield rows."""
     context = multiprocessing.get_context("spawn")
     left = list(seeds)
-    while left:
-        with ProcessPoolExecutor(jobs, context, start_worker, max_tasks_per_child=150) as pool:
-            tasks = {pool.submit(try_seed, s, s % every == 0, folder): s for s in left}
-            try:
-                for task in as_completed(tasks):
-                    left.remove(tasks[task])
+    while left:  # processes are renewed now and then, since Keras keeps memory
+        with ProcessPoolExecutor(jobs, context, start_worker) as pool:
+            batch = left[: PER_PROCESS * jobs]
+            tasks = {pool.submit(try_seed, s, s % every == 0, folder): s for s in batch}
+            for task in as_completed(tasks):
+                left.remove(tasks[task])
+                try:
                     yield task.result()
-            except BrokenProcessPool:
-                seed = tasks[task]
-                kind = "a process crashed"
-                yield {"seed": seed, "layers": 0, "verdict": "wrong", "kind": kind, "detail": "",
-                       "classes": [], "csim": "", "seconds": 0, "reasons": []}  # fmt: skip
+                except BrokenProcessPool:  # one of the networks in work killed a process
+                    kind = "a process crashed"
+                    yield {"seed": tasks[task], "layers": 0, "verdict": "wrong", "kind": kind,
+                           "detail": "", "classes": [], "csim": "", "seconds": 0,
+                           "reasons": []}  # fmt: skip
 
 
 def plain(reason):

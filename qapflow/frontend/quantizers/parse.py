@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from qapflow.frontend.quantizers.spec import (
 
 _NONE = (None, "", "None", "none", "null")
 _OPENING, _CLOSING = "([{", ")]}"
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def parse_quantizer(spec: Any) -> Quantizer | None:
@@ -169,6 +170,7 @@ def _plain(kind: str, name: str, value: Any) -> Any:
 def _check(quantizer: Quantizer) -> None:
     """Refuse values for which QKeras itself would fail or give no defined result."""
     kind, params = quantizer.kind, quantizer.params
+    _check_numbers(kind, params)
     for name in ("bits", "integer"):
         value = params.get(name, 1)
         if not isinstance(value, int | float) or value != int(value):
@@ -193,6 +195,24 @@ def _check(quantizer: Quantizer) -> None:
     _check_threshold(kind, params.get("threshold"), alpha)
     if params.get("log2_rounding", "rnd") not in ("rnd", "floor"):
         raise UnsupportedQuantizer(f"{kind}: log2_rounding={params['log2_rounding']!r} is unknown")
+
+
+def _check_numbers(kind: str, params: Mapping[str, Any]) -> None:
+    """Refuse what is no number in float32 where QKeras computes with it."""
+    for name, value in params.items():
+        wordy = not isinstance(KINDS[kind][name], bool | int | float)  # as alpha="auto"
+        for part in _flatten(value):
+            if isinstance(part, int | float) and abs(part) <= FLOAT32_MAX:
+                continue
+            if part is not None and not (wordy and isinstance(part, str)):
+                raise UnsupportedQuantizer(f"{kind}: {name}={part!r} is no number")
+
+
+def _flatten(value: Any) -> Iterator[Any]:
+    for part in value if isinstance(value, tuple) else ():
+        yield from _flatten(part)
+    if not isinstance(value, tuple):
+        yield value
 
 
 def _check_threshold(kind: str, threshold: object, alpha: object) -> None:

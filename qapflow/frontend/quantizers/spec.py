@@ -20,7 +20,7 @@ class UnsupportedQuantizer(QapflowError):
     exit_code = 4
 
     def __init__(self, reason: str, hint: str = "", at: str = "") -> None:
-        super().__init__(reason, at, hint)
+        super().__init__(reason, at, hint or "use a quantizer that docs/quantizers.md lists")
         self.reason = reason
 
 
