@@ -11,7 +11,8 @@ import numpy as np
 
 from qapflow.errors import ModelUnsupported, Unsupported, UsageError
 from qapflow.frontend.archive import read_model
-from qapflow.frontend.input_types import InputType, choose_input_type
+from qapflow.frontend.input_samples import choose_samples
+from qapflow.frontend.input_types import choose_input_type
 from qapflow.frontend.layers.hints import why_unknown
 from qapflow.frontend.layers.table import HANDLERS
 from qapflow.frontend.layers.work import DTYPES, Handler, LayerRefused, UnsupportedQuantizer, Work
@@ -20,12 +21,10 @@ from qapflow.frontend.placeholder import SIDE, add_placeholder, guess_inputs
 from qapflow.frontend.quantizers import parse_quantizer
 from qapflow.frontend.readers import PASS_ON, Readers
 from qapflow.ir.builder import NetBuilder
-from qapflow.ir.fixed import INT64_BITS, Codes
+from qapflow.ir.fixed import INT64_BITS
 from qapflow.ir.net import Net
 from qapflow.ir.ops import Reshape
 
-CALIBRATION_SAMPLES = 512
-CALIBRATION_VALUES = 1 << 18
 BROKEN = (KeyError, TypeError, ValueError, IndexError, OverflowError)  # settings of a wrong form
 SECOND_OUTPUT = (
     "a second output of a layer is used, such as the states of return_state=True",
@@ -152,38 +151,12 @@ class _Loader:
             self._refuse(layer, f"its values are rounded to {dtype}", "use float32 inputs")
         chosen = choose_input_type(layer, self.options, self.readers)
         self.notes += chosen.notes
-        samples = self._samples(layer.name, shape, chosen)
+        samples = choose_samples(
+            self.spec, layer.name, chosen.type, shape, self.options.calibration
+        )
         self.edges[layer.name] = self.builder.add_input(layer.name, shape, chosen.type, samples)
         edge = self.edges[layer.name]
         self.records.append(LayerRecord(layer.name, layer.class_name, edge, "exact"))
-
-    def _largest_input(self) -> int:
-        """Return the values of the largest input: all get equally many samples."""
-        shapes = (
-            layer.config.get("batch_input_shape") or ()
-            for layer in self.spec.layers
-            if layer.class_name == "InputLayer"
-        )
-        return max(int(np.prod([n for n in shape[1:] if isinstance(n, int)])) for shape in shapes)
-
-    def _samples(self, name: str, shape: tuple[int, ...], chosen: InputType) -> Codes:
-        values = self.options.calibration.get(name, self.options.calibration.get(""))
-        if values is not None:
-            if values.shape[1:] != shape:
-                raise UsageError(
-                    f"calibration samples of {name!r} have shape {values.shape[1:]}, not {shape}"
-                )
-            return chosen.type.encode(values[:CALIBRATION_SAMPLES])[0]
-        count = max(2, min(CALIBRATION_SAMPLES, CALIBRATION_VALUES // self._largest_input()))
-        rng = np.random.default_rng(0)
-        low, high = max(chosen.type.lo, -(2**62)), min(chosen.type.hi, 2**62)
-        samples = rng.integers(low, high, (count, *shape), endpoint=True)
-        # No saturation where everything is at an end, as verification will have it.
-        even = np.arange(int(np.prod(shape))).reshape(shape) % 2 == 0
-        corners = (low, high, np.where(even, low, high), np.where(even, high, low))
-        for row, corner in enumerate(corners[: count // 2]):
-            samples[row] = corner
-        return samples
 
     def _layer(self, layer: LayerSpec) -> None:
         """Translate a layer; behind a refused one, on stand-ins of the likely shape."""

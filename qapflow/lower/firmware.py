@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from qapflow import __version__
-from qapflow.ir.fixed import Codes, Fixed
 from qapflow.lower.files import Files
 from qapflow.lower.hls4ml import GraphText, type_name
 from qapflow.lower.layer_text import LayerText
-from qapflow.lower.program import Kernel, Layer, Loop, Program, Rom, Step, Wire
+from qapflow.lower.program import Kernel, Layer, Loop, Program, Step, Wire
+from qapflow.lower.tables import Table, rom_table, table_header
 from qapflow.lower.templates import c_type, kernel_macros, render
 
 HEADERS = {
@@ -39,17 +38,6 @@ CONV_LOOP = "qapflow::conv_pixels"
 TRACE_BITS = 64
 
 
-@dataclass(frozen=True, eq=False)
-class Table:
-    """A constant array in its own header."""
-
-    name: str
-    c_type: str
-    codes: Codes
-    kind: Fixed
-    qualifier: str
-
-
 def firmware(program: Program, graph: GraphText, top: str) -> Files:
     """Return `firmware/`: everything but the copied headers."""
     texts = [_step_text(n, step, graph, program.stream) for n, step in enumerate(program.steps)]
@@ -66,7 +54,7 @@ def firmware(program: Program, graph: GraphText, top: str) -> Files:
             configs=texts,
         ),
     }
-    files |= {f"firmware/weights/{t.name}.h": _table_header(t) for t in tables}
+    files |= {f"firmware/weights/{t.name}.h": table_header(t) for t in tables}
     return Files({path: text.encode() for path, text in files.items()})
 
 
@@ -92,7 +80,7 @@ def _step_text(number: int, step: Step, graph: GraphText, stream: bool) -> dict[
         "node": step.node,
         "text": text,
         "call": f"{kernel}({arguments});",
-        "tables": [_rom_table(rom, roms[rom.name]) for rom in work.roms],
+        "tables": [rom_table(rom, roms[rom.name]) for rom in work.roms],
         "includes": (f"nnet_utils/qapflow_{HEADERS[work.function]}.h",),
         "typedefs": (),
         "outputs": step.outputs,
@@ -124,7 +112,7 @@ def _loop_text(
         **_step_function(body, graph.style, texts),
     )
     inner = "\n".join(f"// {text['node']}\n{text['text']}" for text in texts)
-    own = [_rom_table(rom, table) for rom, table in roms]
+    own = [rom_table(rom, table) for rom, table in roms]
     return {
         "node": step.node,
         "text": f"{inner}\n{config}",
@@ -182,10 +170,6 @@ def _needs_own_loop(layer: Layer) -> bool:
     sizes = layer.attributes
     column = sizes["n_chan"] * sizes["filt_width"] * sizes.get("filt_height", 1)
     return layer.class_name.startswith("Depthwise") or layer.reuse_factor > column
-
-
-def _rom_table(rom: Rom, name: str) -> Table:
-    return Table(name, c_type(rom.type), rom.codes.reshape(-1), rom.type, "const ")
 
 
 def watched_steps(program: Program, prefix: str = "") -> dict[str, str]:
@@ -269,37 +253,3 @@ def _includes(program: Program, texts: Iterable[Mapping[str, Any]]) -> list[str]
     if not program.stream:  # hls4ml's convolutions need their stream headers even for arrays
         names = {n for n in names if "_stream" not in n or "conv" in n}
     return [CODE_HEADER, *sorted(names - {CODE_HEADER})]
-
-
-def _table_header(table: Table) -> str:
-    codes = [int(c) for c in table.codes]
-    return render(
-        "weights.h.j2",
-        table={
-            "name": table.name,
-            "type": str(table.kind),
-            "c_type": table.c_type,
-            "count": len(codes),
-            "zeros": codes.count(0),
-            "width": table.kind.width,
-            "qualifier": table.qualifier,
-            "code_type": _code_type(codes),
-            "codes": codes,
-            "decimals": [_decimal(c, table.kind.frac) for c in codes],
-        },
-    )
-
-
-def _code_type(codes: Iterable[int]) -> str:
-    bits = max(Fixed.holding(min(c, 0), max(c, 0), 0).width + (c >= 0) for c in codes)
-    names = ((8, "signed char"), (16, "short"), (32, "int"), (64, "long long"))
-    return next(name for size, name in names if bits <= size)
-
-
-def _decimal(code: int, frac: int) -> str:
-    """Print code * 2**-frac exactly in decimal."""
-    if frac <= 0:
-        return str(code << -frac)
-    digits = str(abs(code) * 5**frac).rjust(frac + 1, "0")
-    text = f"{digits[:-frac]}.{digits[-frac:]}".rstrip("0")
-    return ("-" if code < 0 else "") + text + ("0" if text.endswith(".") else "")
