@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-SAMPLE_S = 0.2  # a process that lives shorter may be missed
+SAMPLE_S = 0.5  # a process that lives shorter may be missed
 GRACE_S = 10.0  # to clean up after an interrupt
 
 

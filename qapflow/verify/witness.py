@@ -76,8 +76,10 @@ class _Hunt:
 
     def __init__(self, net: Net, goal: Goal, budget: int) -> None:
         self.goal = goal
-        top = goal.source.split(INSIDE)[0]
-        self.inside = top != goal.source
+        self.inside = goal.source not in net.by_name  # names of nested models have a "/" too
+        loops = (node.name for node in net.nodes if isinstance(node.op, Scan))
+        inside = (name for name in loops if goal.source.startswith(name + INSIDE))
+        top = max(inside, key=len) if self.inside else goal.source
         self.net = drop_dead(Net(net.nodes, (top,)))
         self.flat = Flat(self.net)
         self.left = budget // work_of(self.net)  # samples

@@ -157,20 +157,20 @@ def test_vectors_of_the_build_are_witnesses_too():
     assert codes["x"].tolist() == [[100, -100, 100]]
 
 
-def deep(mode=Overflow.WRAP):
+def deep(mode=Overflow.WRAP, prefix=""):
     """Two convolutions, a rectifier and a maximum between: corners of signs do not reach."""
     rng = np.random.default_rng(5)
     builder = NetBuilder()
     edge = builder.add_input("x", (8, 8, 2), BYTE)
     pads = ((1, 1), (1, 1))
     first = const(rng.integers(-8, 8, (3, 3, 2, 4)))
-    edge = builder.add("c1", Conv(first, None, (1, 1), pads, (1, 1)), edge)
-    edge = builder.add("relu", Clip(Const.exact(np.array(0.0)), None), edge)
-    edge = builder.add("q1", Quantize(Fixed(False, 12, 5)), edge)
-    edge = builder.add("pool", Pool("max", (2, 2), (2, 2), ((0, 0), (0, 0))), edge)
+    edge = builder.add(f"{prefix}c1", Conv(first, None, (1, 1), pads, (1, 1)), edge)
+    edge = builder.add(f"{prefix}relu", Clip(Const.exact(np.array(0.0)), None), edge)
+    edge = builder.add(f"{prefix}q1", Quantize(Fixed(False, 12, 5)), edge)
+    edge = builder.add(f"{prefix}pool", Pool("max", (2, 2), (2, 2), ((0, 0), (0, 0))), edge)
     second = const(rng.integers(-8, 8, (3, 3, 4, 3)))
-    edge = builder.add("c2", Conv(second, None, (1, 1), ((0, 0), (0, 0)), (1, 1)), edge)
-    edge = builder.add("q2", Quantize(Fixed(True, 17, 8), overflow=mode), edge)
+    edge = builder.add(f"{prefix}c2", Conv(second, None, (1, 1), ((0, 0), (0, 0)), (1, 1)), edge)
+    edge = builder.add(f"{prefix}q2", Quantize(Fixed(True, 17, 8), overflow=mode), edge)
     return builder.finish((edge,))
 
 
@@ -183,6 +183,13 @@ def test_deep_layers_are_climbed():
     uniform = np.random.default_rng(0).integers(-128, 128, (2000, 8, 8, 2))
     counted = count_losses(net, {"x": uniform})["q2"]
     assert (counted.above, counted.below) == (0, 0), "too easy: chance finds it as well"
+
+
+def test_names_of_nested_models_are_no_loops():
+    net = deep(prefix="inner/")
+    proof, codes = prove_overflow(net, zeros(net))
+    assert {item.verdict for item in by_end(proof, "inner/q2").values()} == {"does"}
+    check_witnesses(net, proof, codes)
 
 
 def test_the_search_is_deterministic_and_bounded():
