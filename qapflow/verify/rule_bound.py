@@ -3,7 +3,8 @@
 Constants are rounded to a grid (one step each at most: the largest may saturate), results to
 another. So a sum of products moves by at most the sum of the input's magnitudes times a step of
 the weights, plus a step of the bias; each rounding after it by its own step; limits by nothing.
-A table's error is the one stated when it was made.
+A table's error is the one stated when it was made, where nothing comes behind the table: no bound
+is derived for loops, in which errors add up, nor for what multiplies the values of tables.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ from qapflow.verify.float_proof import MOVES, sum_of_magnitudes
 from qapflow.verify.parts import between
 
 STATED = re.compile(r"(?:error at most|off by less than) (\d[\d.e+-]*\d)")
+ACTIVATIONS = ("Activation", "QActivation", "Softmax", "ELU", "ReLU", "LeakyReLU", "PReLU")
 ROUNDED = 1.05  # a stated error has two digits
 
 
 def rule_bound(evidence: Evidence) -> NDArray[np.float64] | None:
     """Return the largest distance [n, *shape] that the rule allows, None where none is derived."""
-    if stated := STATED.findall(evidence.part.record.reason):
+    record = evidence.part.record
+    stated = STATED.findall(record.reason)
+    if stated and record.class_name in ACTIVATIONS:
         return np.full(evidence.ours.shape, sum(map(float, stated)) * ROUNDED)
     nodes = [node for node in evidence.part.net.nodes if not isinstance(node.op, MOVES)]
     if not nodes or not isinstance(op := nodes[0].op, Dense | Conv):

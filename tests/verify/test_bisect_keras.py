@@ -144,3 +144,21 @@ def test_announced_rounding_excuses_no_more_than_it_can_do(folder):
     assert causes["plain"].finding.cause is Cause.CONSTANT
     assert causes["tanh"].finding.blame is Blame.NETWORK
     assert "where the announced rounding (tanh from a table" in causes["tanh"].finding.what
+
+
+def test_inputs_off_the_grid_are_not_held_against_the_layers(folder):
+    loaded = load(folder / "wide.h5")
+    kind = loaded.net.edge("x").type
+    real = {"x": np.random.default_rng(2).normal(0, 20, (20, 64))}
+    codes = {"x": kind.encode(real["x"])[0]}
+    subject = Subject(loaded.net, loaded.records, folder / "wide.h5")
+    found = bisect(subject, codes, real)
+    causes = {check.layer: check.finding for check in found.causes}
+    saturated = int(np.count_nonzero((real["x"] < -32) | (real["x"] > 32 - 2.0**-10)))
+    assert saturated > 0
+    assert (found.verdict, found.first.layer) == ("different", "x")
+    assert {name: finding.cause for name, finding in causes.items()} == {
+        "x": Cause.INPUT,
+        "fc": Cause.FLOAT32_SUM,
+    }
+    assert f"{saturated} saturated, {real['x'].size - saturated} rounded" in causes["x"].what

@@ -9,7 +9,7 @@ from qapflow.frontend.model import LayerRecord
 from qapflow.ir.builder import NetBuilder
 from qapflow.ir.fixed import Fixed
 from qapflow.ir.interpret import interpret
-from qapflow.ir.ops import Const, Dense, Quantize
+from qapflow.ir.ops import Clip, Const, Dense, Quantize
 from qapflow.report.bisection import headline, render_bisection
 from qapflow.verify.bisection import Bisection, Blame, Cause, Finding, LayerCheck
 from qapflow.verify.conclude import conclude
@@ -17,6 +17,7 @@ from qapflow.verify.evidence import Evidence
 from qapflow.verify.explain import explain
 from qapflow.verify.input_grid import check_inputs
 from qapflow.verify.parts import Part
+from qapflow.verify.rule_bound import rule_bound
 
 EXACT = LayerRecord("fc", "QDense", "fc", "exact")
 CHOSEN = LayerRecord("fc", "Dense", "fc", "chosen", "float weights; result rounded")
@@ -50,6 +51,21 @@ def test_sums_that_double_precision_cannot_hold_are_proved_by_equal_constants():
     assert (found.cause, found.blame) == (Cause.FLOAT32_SUM, Blame.KERAS)
     assert "the network holds exactly the constants that Keras uses" in found.proof
     assert "these sums need 64 bits" in found.what
+
+
+@pytest.mark.parametrize(("name", "bound"), [("Activation", 0.01), ("LSTM", None)])
+def test_a_stated_error_bounds_only_what_ends_with_the_table(name, bound):
+    build = NetBuilder()
+    edge = build.add_input("x", (3,), Fixed(True, 8, 0))
+    net = build.finish((build.add("fc", Clip(Const.exact(np.array(0.0)), None), edge),))
+    record = LayerRecord("fc", name, "fc", "chosen", "tanh from a table; error at most 0.01")
+    values = np.zeros((5, 3), np.int64)
+    found = rule_bound(Evidence(Part(record, "fc", net), {"x": values}, values, values, None, []))
+    if bound is None:
+        assert found is None, "the errors of a loop add up"
+    else:
+        assert (found >= bound).all()
+        assert (found < 1.1 * bound).all()
 
 
 def test_other_constants_are_no_proof():
