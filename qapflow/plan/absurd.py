@@ -10,9 +10,10 @@ from qapflow.ir.net import Net
 from qapflow.plan import Choice, IoType
 from qapflow.plan.reuse import parallel_multiplications
 
-# Side by side in one layer: 64 times what Vitis HLS unrolls, and 20 times the DSPs of any board.
+# Limits of our own, far above those at which `propose` plans otherwise: 64 times the
+# multiplications that are unrolled, 16 times the values that become registers.
 MOST_MULTIPLICATIONS = 262_144
-MOST_REGISTERS = 65_536  # values of one array; the tools stop at 4096
+MOST_REGISTERS = 65_536
 
 
 def stop_absurd(
@@ -21,7 +22,7 @@ def stop_absurd(
     working: Mapping[str, Choice],
     io_type: IoType,
 ) -> None:
-    """Refuse what no tool finishes; `working` has the choice to propose for each layer.
+    """Refuse what is far beyond every limit; `working` has the choice to propose for each layer.
 
     Raises:
         UsageError: a layer unrolls, or io_parallel holds in registers, absurdly much.
@@ -33,19 +34,19 @@ def stop_absurd(
             better = working[name]
             fewer = parallel_multiplications(node, better)
             raise UsageError(
-                f"{lanes} multiplications side by side; no tool finishes more than "
-                f"{MOST_MULTIPLICATIONS}",
+                f"{lanes} multiplications side by side, more than the {MOST_MULTIPLICATIONS} that "
+                "qapflow unrolls in one layer",
                 f"layer {node.origin or name}",
                 f"for this layer strategy {better.strategy}, reuse factor {better.reuse_factor} "
-                f"({fewer} at once); without --strategy and --reuse-factor that is chosen",
+                f"({fewer} at once); without --strategy and --reuse-factor such a plan is chosen",
             )
     if io_type == "io_parallel":
         for node in net.nodes:
             size = math.prod(node.out.shape)
             if size > MOST_REGISTERS:
                 raise UsageError(
-                    f"io_parallel needs a register for each of {size} values; no tool finishes "
-                    f"more than {MOST_REGISTERS}",
+                    f"io_parallel needs a register for each of {size} values, more than the "
+                    f"{MOST_REGISTERS} that qapflow puts into registers",
                     f"layer {node.origin or node.name}",
                     "use io_stream, which is chosen if no io type is given",
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -20,16 +21,25 @@ def exact_frontier(net: Net, records: Sequence[LayerRecord]) -> dict[str, str]:
     if not chosen:
         return {}
     inputs = {node.name for node in net.inputs}
+    clear = clear_names(records)
     exact = {
-        record.edge: record.name.split("/")[-1]
+        record.edge: clear[record.edge]
         for record in records
         if record.regime == "exact"
+        and record.edge in clear
         and not record.inner
         and record.edge not in inputs
         and not ancestors(net, (record.edge,)) & chosen
     }
     before = {name for edge in exact for name in ancestors(net, net.by_name[edge].inputs)}
     return {edge: name for edge, name in exact.items() if edge not in before}
+
+
+def clear_names(records: Sequence[LayerRecord]) -> dict[str, str]:
+    """Return the name in Keras by edge, without layers of models that are called more than once."""
+    short = {record.name: record.name.split("/")[-1] for record in records}
+    count = Counter(short.values())
+    return {r.edge: short[r.name] for r in records if count[short[r.name]] == 1}
 
 
 def ancestors(net: Net, edges: Sequence[str]) -> set[str]:
@@ -51,10 +61,8 @@ def matched(
     net: Net, records: Sequence[LayerRecord], layers: Mapping[str, Value]
 ) -> Iterator[tuple[LayerRecord, Value]]:
     """Yield records with the Keras output of the same layer, inner layers by their last name."""
+    clear = clear_names(records)
     for record in records:
-        if record.inner:
-            continue
-        for name in (record.name, record.name.split("/")[-1]):
-            if name in layers and record.edge in net.by_name:
-                yield record, layers[name]
-                break
+        name = clear.get(record.edge, "")
+        if not record.inner and name in layers and record.edge in net.by_name:
+            yield record, layers[name]

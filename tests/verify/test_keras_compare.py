@@ -11,6 +11,7 @@ from qapflow.ir.interpret import interpret
 from qapflow.ir.ops import Const, Dense, Quantize
 from qapflow.verify import keras_compare as module
 from qapflow.verify.keras_compare import compare_keras
+from qapflow.verify.keras_layers import clear_names, exact_frontier, matched
 from qapflow.verify.keras_run import KerasResult
 
 PATH = Path("model.h5")
@@ -157,6 +158,18 @@ def test_the_exact_part_before_float_layers_is_still_judged(keras):
     one = compare_keras(net(), records, codes(), PATH).comparison
     assert (one.verdict, one.mismatches) == ("different", 180)
     assert (one.first.layer, one.first.edge) == ("inner/fc", "fc")
+
+
+def test_layers_of_a_model_that_is_called_twice_have_no_clear_name():
+    again = LayerRecord("inner_2/fc", "QDense", "other", "exact")
+    assert clear_names(RECORDS) == {"x": "x", "fc": "fc", "act": "act"}
+    assert clear_names((*RECORDS, again)) == {"x": "x", "act": "act"}
+    records = [*RECORDS[:2], replace(RECORDS[2], regime="chosen", reason="floats")]
+    assert exact_frontier(net(), records) == {"fc": "fc"}
+    assert exact_frontier(net(), [*records, again]) == {}
+    layers = {"fc": 1, "act": 2}
+    assert [r.name for r, _ in matched(net(), records, layers)] == ["inner/fc", "act"]
+    assert [r.name for r, _ in matched(net(), [*records, again], layers)] == ["act"]
 
 
 def test_without_an_exact_part_there_is_no_verdict(keras):
