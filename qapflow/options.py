@@ -59,7 +59,9 @@ def _add_hardware_options(group: argparse._ArgumentGroup) -> None:
 def _add_check_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--inputs", type=Path, help="own samples to verify on: .npy, .npz, .csv")
     group.add_argument("--labels", type=Path, help="class numbers of --inputs: .npy or .csv")
-    group.add_argument("--vectors", type=int, default=1000, help="generated samples (1000)")
+    group.add_argument(
+        "--vectors", type=int, help="generated samples (1000; from 100 for large networks)"
+    )
     group.add_argument("--seed", type=int, default=0, help="of the generated samples (0)")
     group.add_argument("--no-csim", action="store_true", help="do not run the C simulation")
     group.add_argument("--sanitize", action="store_true", help=SANITIZE)

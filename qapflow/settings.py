@@ -29,9 +29,9 @@ class BuildSettings:
 
     `input_types` maps input names (or "" for all) to types such as "fixed<16,6>". `inputs`,
     `labels` and `calibration` are .npy, .npz or .csv files of real values. `overrides` is a YAML
-    file. `vectors` is the number of generated verification samples. `synth` is the furthest
-    vendor stage to run. `sanitize` also counts lost bits in an instrumented C simulation. `require`
-    turns a missing tool into an error.
+    file. `vectors` is the number of generated verification samples (None: by size). `synth` is the
+    furthest vendor stage to run. `sanitize` also counts lost bits in an instrumented C simulation.
+    `require` turns a missing tool into an error.
     """
 
     model: Path
@@ -51,7 +51,7 @@ class BuildSettings:
     strategy: Literal["latency", "resource", "distributed_arithmetic"] | None = None
     reuse_factor: int | None = None
     overrides: Path | None = None
-    vectors: int = 1000
+    vectors: int | None = None
     seed: int = 0
     csim: bool = True
     sanitize: bool = False

@@ -126,11 +126,13 @@ def make_vectors(context: Context) -> Files:
     from qapflow.lower.golden import golden_files
     from qapflow.verify.coverage import measure
     from qapflow.verify.inputs import read_inputs
+    from qapflow.verify.sample_count import default_samples
     from qapflow.verify.vectors import make_vectors as make
 
     net, settings = context.net, context.settings
     user = read_inputs(settings.inputs, net) if settings.inputs else None
-    made = make(net, settings.vectors, settings.seed, user.codes if user else None)
+    count = settings.vectors or default_samples(net)
+    made = make(net, count, settings.seed, user.codes if user else None)
     outputs = interpret(net, made.codes)
     golden = golden_files(net, made.codes, outputs)
     measured = measure(net, made.codes)
