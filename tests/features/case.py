@@ -20,7 +20,8 @@ class Case:
     `build(k)` makes the model; `k` holds Keras (`k.keras`), its layers (`k.L`) and QKeras (`k.q`).
     `verdict` is what must come out: "exact", "float32", "bounded" or "refused". Exact: every layer
     is in the exact regime and no value differs from Keras. Float32: no value differs, but a layer
-    says that for some input codes Keras's own float32 may differ from the exact result. Bounded:
+    says that for some input codes Keras's own float32 may differ from the exact result; where that
+    happens on the samples, `bound` holds how far, and `when` which codes they are. Bounded:
     some layer computes in floats, `bound` holds the largest distance from Keras, and `why` says
     where it comes from. Refused: loading fails with a text that contains `why`.
     """
@@ -31,6 +32,7 @@ class Case:
     bound: float = 0.0
     why: str = ""
     grid: tuple[bool, int, int] = (True, 8, 4)  # type of the inputs: signed, width, fraction
+    when: str = ""
 
 
 @dataclass

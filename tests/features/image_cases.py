@@ -1,8 +1,6 @@
 """Convolution, pooling and other layers of images and rows in the feature matrix."""
 
-from tests.features.case import Q6, RELU, Cases, act, behind_conv, conv, first_conv, image
-
-AUTO = ("bounded", 0.2, "the scales are floats: weights are rounded to 18 bits")
+from tests.features.case import FLOAT32, Q6, RELU, Cases, act, behind_conv, conv, first_conv, image
 
 CASES = Cases()
 add = CASES.add
@@ -14,7 +12,7 @@ add("conv stride2", first_conv(strides=2))
 add("conv dilation2", first_conv(dilation_rate=2))
 add("conv binary", first_conv(kernel="binary(alpha=1)"))
 add("conv po2", first_conv(kernel="quantized_po2(4)"))
-add("conv alpha auto", first_conv(kernel="quantized_bits(6,0,alpha='auto')"), *AUTO)
+add("conv alpha auto", first_conv(kernel="quantized_bits(6,0,alpha='auto')"), *FLOAT32)
 add("conv ternary auto_po2", first_conv(kernel="ternary(alpha='auto_po2')"))
 add("conv1x1 pointwise", first_conv(size=1))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qapflow.frontend.layers.bias import layer_bias
+from qapflow.frontend.layers.scaled import add_scaled
 from qapflow.frontend.layers.work import Work, pair
 from qapflow.ir.ops import Const, Conv, Dense
 
@@ -11,8 +12,15 @@ Padding = tuple[tuple[int, int], ...]
 
 def dense(work: Work) -> str:
     """Translate Dense and QDense."""
+
+    def products(weight: Const, bias: Const | None = None) -> str:
+        return work.add(Dense(weight, bias))
+
+    scaled = add_scaled(work, "kernel", "kernel_quantizer", "kernel", tuple, products)
+    if scaled is not None:
+        return work.finish(scaled)
     weight = work.kernel("kernel", "kernel_quantizer")
-    return work.finish(work.add(Dense(weight, layer_bias(work, weight, work.input))))
+    return work.finish(products(weight, layer_bias(work, weight, work.input)))
 
 
 def padding_of(
@@ -56,24 +64,42 @@ def convolve(work: Work, edge: str, weight: Const, bias: Const | None, groups: i
 def conv(work: Work) -> str:
     """Translate Conv1D, Conv2D and their quantized forms."""
     groups = int(work.config.get("groups") or 1)
+
+    def products(weight: Const, bias: Const | None = None) -> str:
+        return convolve(work, work.input, weight, bias, groups)
+
+    scaled = add_scaled(work, "kernel", "kernel_quantizer", "kernel", tuple, products)
+    if scaled is not None:
+        return work.finish(scaled)
     weight = work.kernel("kernel", "kernel_quantizer")
-    bias = layer_bias(work, weight, work.input)
-    return work.finish(convolve(work, work.input, weight, bias, groups))
+    return work.finish(products(weight, layer_bias(work, weight, work.input)))
 
 
 def depthwise_weight(weight: Const) -> Const:
     """[*kernel, channels, multiplier] as groups of one channel."""
-    *size, channels, multiplier = weight.codes.shape
-    return Const(weight.codes.reshape(*size, 1, channels * multiplier), weight.type)
+    return Const(weight.codes.reshape(depthwise_shape(weight.codes.shape)), weight.type)
+
+
+def depthwise_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of a depthwise kernel as groups of one channel."""
+    *size, channels, multiplier = shape
+    return (*size, 1, channels * multiplier)
 
 
 def depthwise_conv(work: Work) -> str:
     """Translate DepthwiseConv1D, DepthwiseConv2D and QDepthwiseConv2D."""
     name = "depthwise_kernel" if "depthwise_kernel" in work.spec.weights else "kernel"
-    weight = work.kernel(name, "depthwise_quantizer", "depthwise")
-    channels = weight.codes.shape[-2]
-    bias = layer_bias(work, weight, work.input)
-    return work.finish(convolve(work, work.input, depthwise_weight(weight), bias, channels))
+    channels = work.array(name).shape[-2]
+
+    def products(weight: Const, bias: Const | None = None) -> str:
+        return convolve(work, work.input, weight, bias, channels)
+
+    key, role = "depthwise_quantizer", "depthwise"
+    scaled = add_scaled(work, name, key, role, depthwise_shape, products)
+    if scaled is not None:
+        return work.finish(scaled)
+    weight = work.kernel(name, key, role)
+    return work.finish(products(depthwise_weight(weight), layer_bias(work, weight, work.input)))
 
 
 def separable_conv(work: Work) -> str:

@@ -104,7 +104,7 @@ def scale_and_shift(
     edge = work.builder.edges[work.input].type
     grid = max(edge.frac + factor.type.frac, edge.frac)
     exact = shift.type.frac <= grid and _powers_of_two(factor) and factor.type.width <= FACTOR_BITS
-    if not exact and variants and (fitted := _fitted(work, scale, offset, variants)):
+    if not exact and variants and (fitted := add_line(work, work.input, scale, offset, variants)):
         return fitted
     if not exact:
         follows = work.quantizes_next
@@ -117,16 +117,20 @@ def scale_and_shift(
     return made
 
 
-def _fitted(
-    work: Work, scale: F32, offset: NDArray[np.float64], variants: tuple[Variant, ...]
+def add_line(
+    work: Work,
+    edge: str,
+    scale: NDArray[np.floating[Any]],
+    offset: NDArray[np.float64],
+    variants: tuple[Variant, ...],
 ) -> str | None:
     """Add the coarsest line that the only quantizer behind it cannot tell from the real one."""
     deciders = set(work.deciders())
     if len(deciders) != 1:
         return None
-    low, high = work.builder.intervals[work.input].hull
+    hull, frac = work.builder.intervals[edge].hull, work.builder.edges[edge].type.frac
     lines = Lines(np.ravel(scale).astype(np.float64), np.ravel(offset), variants)
-    found = fit_lines(lines, deciders.pop(), (low, high), work.builder.edges[work.input].type.frac)
+    found = fit_lines(lines, deciders.pop(), hull, frac)
     if found is None:
         return None
     if found.close:
@@ -138,7 +142,7 @@ def _fitted(
     work.inner = work.inner or work.own_quantizer() is None
     shape = np.shape(scale)
     constants = [Const(c.codes.reshape(shape), c.type) for c in (found.scale, found.offset)]
-    return work.add(Affine(*constants))
+    return work.add(Affine(*constants), edge)
 
 
 def inverse_deviation(variance: NDArray[np.floating[Any]], epsilon: Any) -> F32:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from qapflow.frontend.quantizers.float32 import (
     clip,
     hard_sigmoid,
     round_through,
+    scaled_by,
     sign_or_one,
     single,
     straight,
@@ -47,7 +49,7 @@ def quantized_bits(quantizer: Quantizer, x: F32) -> Emulated:
     else:
         result = sign_or_one(x)
     scale, _ = scales.constant_scale(quantizer["alpha"])
-    return straight(x, scale * result)
+    return straight(x, scale * result, scaled=scaled_by(scale, result, x))
 
 
 def quantized_linear(quantizer: Quantizer, x: F32) -> Emulated:
@@ -68,7 +70,7 @@ def quantized_linear(quantizer: Quantizer, x: F32) -> Emulated:
         scale = scale * np.float32(2.0 ** (quantizer["integer"] - bits + keep))
     levels = round_through(scales.clip_to(x / scale, bounds) - shift) + shift
     result = levels * scale
-    return straight(x, result, doubt)
+    return straight(x, result, doubt, scales.linear_levels(quantizer, x, scale, levels))
 
 
 def binary(quantizer: Quantizer, x: F32) -> Emulated:
@@ -78,7 +80,10 @@ def binary(quantizer: Quantizer, x: F32) -> Emulated:
         signs = (signs + np.float32(1)) / np.float32(2)
     scale, doubt = scales.binary_scale(quantizer, x, signs)
     start = np.tanh(x) if quantizer["alpha"] is None else x
-    return straight(start, scale * signs, doubt)
+    scaled = scaled_by(scale, signs, start)
+    if isinstance(quantizer["alpha"], str):
+        scaled = replace(scaled, relative=scales.fit_error(x, quantizer.params.get("scale_axis")))
+    return straight(start, scale * signs, doubt, scaled)
 
 
 def ternary(quantizer: Quantizer, x: F32) -> Emulated:
@@ -90,7 +95,7 @@ def ternary(quantizer: Quantizer, x: F32) -> Emulated:
     levels = single(np.abs(x) >= bound) * np.sign(x)
     scale, _ = scales.constant_scale(alpha)
     start = np.tanh(x) if alpha is None else x
-    return straight(start, scale * levels)
+    return straight(start, scale * levels, scaled=scaled_by(scale, levels, start))
 
 
 def quantized_relu(quantizer: Quantizer, x: F32) -> Emulated:

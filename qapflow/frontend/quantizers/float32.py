@@ -22,12 +22,28 @@ FUNCTION_ULPS = 7  # error allowed to TensorFlow's tanh and sigmoid, in steps; 5
 LOG_ULPS = 4  # error allowed to log(x) / log(2), of which log(x) has 2.4
 
 
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """What was multiplied: factors, which broadcast, and few levels on a grid of powers of two.
+
+    `relative` bounds how far the factors of another machine may be off these; `doubt` marks levels
+    that another machine may choose differently. `start` began the straight-through sum.
+    """
+
+    factor: F32
+    levels: F32
+    start: F32
+    relative: float
+    doubt: Mask
+
+
 @dataclass(frozen=True)
 class Emulated:
-    """float32 results and where they are in doubt."""
+    """float32 results and where they are in doubt; `scaled` says what they are products of."""
 
     values: F32
     doubt: Mask
+    scaled: Scaled | None = None
 
     @classmethod
     def sure(cls, values: NDArray[Any]) -> Emulated:
@@ -47,14 +63,21 @@ def through(x: F32, result: F32) -> F32:
         return np.asarray(x + (-x + result), np.float32)
 
 
-def straight(start: F32, result: F32, doubt: Mask | None = None) -> Emulated:
+def straight(
+    start: F32, result: F32, doubt: Mask | None = None, scaled: Scaled | None = None
+) -> Emulated:
     """Pass `result` through the straight-through sum with `start`.
 
     Where the sum does not give it back, graphs and single operations of TensorFlow differ.
     """
     values = through(start, result)
     lost = values != result
-    return Emulated(values, np.asarray(lost if doubt is None else lost | doubt))
+    return Emulated(values, np.asarray(lost if doubt is None else lost | doubt), scaled)
+
+
+def scaled_by(factor: F32, levels: F32, start: F32) -> Scaled:
+    """Describe the product of levels with a factor that is the same on every machine."""
+    return Scaled(factor, levels, start, 0.0, np.zeros(levels.shape, np.bool_))
 
 
 def round_through(x: F32) -> F32:

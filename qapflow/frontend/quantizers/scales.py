@@ -13,6 +13,7 @@ from qapflow.frontend.quantizers.float32 import (
     ULP,
     Emulated,
     Mask,
+    Scaled,
     power,
     round_log2,
     round_through,
@@ -21,7 +22,8 @@ from qapflow.frontend.quantizers.float32 import (
 )
 from qapflow.frontend.quantizers.spec import Quantizer, UnsupportedQuantizer
 
-Scaled = tuple[F32, F32, Mask]  # scale, integers, doubt of each channel
+Iterated = tuple[F32, F32, Mask]  # scale, integers, doubt of each channel
+QUOTIENT = 4 * ULP  # relative error of one or two quotients that TensorFlow may compute otherwise
 
 
 def reduced_axes(scale_axis: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
@@ -66,6 +68,17 @@ def least_squares(
     return nearest_power(scale, relative + 4 * ULP)
 
 
+def fit_error(x: F32, scale_axis: int | Sequence[int] | None = None) -> float:
+    """Bound how far `least_squares` may be off TensorFlow's, relative to it.
+
+    The levels are 0 or 1 with the sign of `x`, so no term of the sum cancels another.
+    """
+    count = 1
+    if x.ndim > 1:
+        count = int(np.prod([x.shape[axis] for axis in reduced_axes(scale_axis, x.ndim)]))
+    return count * ULP + QUOTIENT
+
+
 def quantized_bits_auto(quantizer: Quantizer, x: F32, unsigned_bits: int) -> Emulated:
     """quantized_bits with alpha 'auto' or 'auto_po2' (always symmetric)."""
     m, m_i = np.float32(2.0**unsigned_bits), np.float32(2.0 ** quantizer["integer"])
@@ -89,7 +102,18 @@ def quantized_bits_auto(quantizer: Quantizer, x: F32, unsigned_bits: int) -> Emu
         raise UnsupportedQuantizer(
             f"{quantizer.text} gives NaN or infinity for these values", "use more than one bit"
         )
-    return straight(x, result, doubt)
+    scaled = None
+    if quantizer["alpha"] == "auto":
+        unsure = near_half(x / m_i / (scale / m), levels / 2)
+        scaled = Scaled(scale * (m_i / m), z, x, QUOTIENT, unsure)
+    return straight(x, result, doubt, scaled)
+
+
+def near_half(quotient: F32, most: float, relative: float = QUOTIENT) -> Mask:
+    """Tell where a quotient lies so near to n + 0.5 < `most` that another rounding is possible."""
+    size = np.abs(quotient.astype(np.float64))
+    gap = np.abs(size - np.floor(size) - 0.5)
+    return np.asarray((gap <= relative * (size + 1)) & (size < most))
 
 
 def _levels(x: F32, scale: F32, levels: int) -> F32:
@@ -98,7 +122,7 @@ def _levels(x: F32, scale: F32, levels: int) -> F32:
     return single(np.sign(x) * np.where(v < half, v, half))
 
 
-def _iterate(x: F32, scale: F32, levels: int, scale_axis: Any) -> Scaled:
+def _iterate(x: F32, scale: F32, levels: int, scale_axis: Any) -> Iterated:
     scale, doubt = nearest_power(scale)
     z = x
     for _ in range(5):
@@ -132,12 +156,14 @@ def ternary_auto(quantizer: Quantizer, x: F32) -> Emulated:
         if alpha == "auto_po2":
             scale, doubt = nearest_power(scale)
         q = x
+        error, close = QUOTIENT, np.zeros(x.shape, np.bool_)
         for _ in range(int(quantizer["number_of_unrolls"])):
             v = scale * round_through(x / scale)
+            close |= near_half(x / scale, 1.0, error)
             q = single((np.abs(v) >= scale / np.float32(2)) * np.sign(x))
             scale, unsure = least_squares(alpha, x, q)
-            doubt = doubt | unsure
-        return straight(x, scale * q, doubt)
+            doubt, error = doubt | unsure, fit_error(x)
+        return straight(x, scale * q, doubt, Scaled(scale, q, x, error, close))
 
 
 def quantized_linear_auto(
@@ -162,6 +188,13 @@ def quantized_linear_auto(
             break
         scale = fitted
     return scale, doubt
+
+
+def linear_levels(quantizer: Quantizer, x: F32, scale: F32, levels: F32) -> Scaled:
+    """Say what quantized_linear multiplies; a constant scale divides alike on every machine."""
+    relative = QUOTIENT if isinstance(quantizer["alpha"], str) else 0.0
+    peak = 2.0 ** quantizer["bits"]
+    return Scaled(scale, levels, x, relative, near_half(x / scale, peak, QUOTIENT))
 
 
 def clip_to(x: F32, bounds: tuple[F32, F32]) -> F32:

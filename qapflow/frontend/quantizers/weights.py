@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qapflow.frontend.quantizers.emulate import emulate
+from qapflow.frontend.quantizers.float32 import Scaled
 from qapflow.frontend.quantizers.spec import Quantizer, UnsupportedQuantizer
 from qapflow.ir.ops import Const
 
@@ -33,13 +34,15 @@ class QuantizedWeights:
 
     `exact` tells whether they are those of QKeras on every machine and lie on a fixed-point grid;
     if not, `reason` says why and `const` holds the nearest thing. `quantizer` is the one really
-    used (with the alpha that QKeras gives a kernel).
+    used (with the alpha that QKeras gives a kernel). `scaled` is set where floats that
+    are no powers of two scale levels of few bits.
     """
 
     const: Const
     exact: bool
     reason: str
     quantizer: Quantizer | None
+    scaled: Scaled | None = None
 
 
 def quantize_weights(
@@ -63,7 +66,9 @@ def quantize_weights(
     if not np.isfinite(result.values).all():
         raise UnsupportedQuantizer(f"{quantizer} gives NaN or infinity for the {role} weights")
     const = Const.exact(result.values)
-    return QuantizedWeights(const, *_judge(const, result.doubt, used), used)
+    exact, reason = _judge(const, result.doubt, used)
+    scaled = None if exact or not scales_by_floats(used) else result.scaled
+    return QuantizedWeights(const, exact, reason, used, scaled)
 
 
 def trained(quantizer: Quantizer) -> Quantizer:
@@ -93,8 +98,7 @@ def _judge(const: Const, doubt: NDArray[np.bool_], quantizer: Quantizer) -> tupl
         if const.type.width <= FLOAT_BITS and not doubt.any():
             return True, ""
         return False, "alpha='auto' scales the weights by floats that are no powers of two"
-    odd = isinstance(alpha, int | float | tuple) and not _powers_of_two(alpha)
-    if odd and (doubt.any() or const.type.width > FLOAT_BITS):
+    if scales_by_floats(quantizer) and (doubt.any() or const.type.width > FLOAT_BITS):
         return False, f"alpha={alpha} is no power of two"
     if doubt.any():
         return False, (
@@ -106,6 +110,14 @@ def _judge(const: Const, doubt: NDArray[np.bool_], quantizer: Quantizer) -> tupl
     if const.type.width > FLOAT_BITS and quantizer.params.get("bits", 1) <= FLOAT_BITS:
         return False, f"{quantizer} gives values of {const.type.width} bits"
     return True, ""
+
+
+def scales_by_floats(quantizer: Quantizer) -> bool:
+    """Tell whether alpha gives scales that are no powers of two."""
+    alpha = quantizer.params.get("alpha")
+    if isinstance(alpha, int | float | tuple):
+        return not _powers_of_two(alpha)
+    return alpha == "auto"
 
 
 def _powers_of_two(alpha: float | tuple[object, ...]) -> bool:
