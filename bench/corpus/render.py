@@ -17,13 +17,15 @@ WIDTH = 150
 NAME = 46  # columns of a file name
 COLOURS = {
     "exact": "green",
+    "equal": "green",
     "exact+": "green",
     "chosen": "yellow",
     "unverified": "yellow",
     **dict.fromkeys(BAD, "red"),
 }
 TAGS = {
-    "exact": "exact", "exact+": "exact", "chosen": "chosen", "unverified": "chosen",
+    "exact": "exact", "equal": "exact", "exact+": "exact", "chosen": "chosen",
+    "unverified": "chosen",
     **dict.fromkeys(BAD, "bad"), "timeout": "bad", "tool failed": "bad", "tool missing": "bad",
 }  # fmt: skip
 COLUMNS = ("file", "family", "verdict", "Keras", "off by", "C sim.", "s", "MiB", "hls4ml")
@@ -88,11 +90,11 @@ def render_json(rows: Sequence[Row], title: str) -> str:
 def render_html(rows: Sequence[Row], title: str) -> str:
     """Return one page that needs no other file."""
     bad = sum(row.bad for row in rows)
-    exact = sum(row.verdict in ("exact", "exact+") for row in rows)
+    exact = sum(row.verdict in ("exact", "equal", "exact+") for row in rows)
     cards = [
         ("models", len(rows)),
         ("built", sum(row.built for row in rows)),
-        ("exact", exact),
+        ("equal to Keras", exact),
         ("chosen", sum(row.verdict == "chosen" for row in rows)),
         ("refused", sum(row.verdict in ("refused", "bad file") for row in rows)),
         ("silent mismatches and tracebacks", bad),

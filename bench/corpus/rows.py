@@ -13,7 +13,7 @@ from bench.corpus.models import Model
 
 EXIT = {2: "bad file", 3: "tool missing", 4: "refused", 5: "tool failed"}
 BAD = ("DIFFERS", "TRACEBACK", "CRASHED")  # what fails the whole run
-BUILT = ("exact", "exact+", "chosen", "unverified")
+BUILT = ("exact", "equal", "exact+", "chosen", "unverified")
 TABLE = re.compile(r"\btables?\b")  # stands in the reason of a real function
 REASON = 600  # characters
 
@@ -22,7 +22,8 @@ REASON = 600  # characters
 class Row:
     """What became of a model, beside what hls4ml made of it.
 
-    `verdict`: exact (every output value equals Keras), exact+ (equal up to real functions as
+    `verdict`: exact (every output value equals Keras, and must), equal (every output value equals
+    Keras, but floats might have been rounded otherwise), exact+ (equal up to real functions as
     softmax, which are tables with a stated error bound: see `max_error`), chosen (floats had to be
     rounded: see `max_error`), unverified (built, equal in the C simulation, but Keras did not run
     it), refused, bad file, tool missing, tool failed, timeout, or one of `BAD`. `mismatches` of
@@ -89,6 +90,8 @@ def make_row(model: Model, run: Measured, key: str) -> Row:
 def _built(code: int, facts: Mapping[str, Any]) -> str:
     if code:
         return "DIFFERS"
+    if facts["regime"] == "chosen" and facts["csim"] == "equal" and facts["max_error"] == 0:
+        return "equal"
     if facts["only_tables"] and facts["keras"] == facts["csim"] == "equal":
         return "exact+"
     if facts["regime"] == "chosen":

@@ -51,7 +51,7 @@ def _group(title: str, rows: Sequence[Row]) -> list[str]:
     full = [row for row in rows if row.quantized]
     if full:
         made = [row for row in full if row.built]
-        equal = sum(row.verdict == "exact" for row in made)
+        equal = sum(row.verdict in ("exact", "equal") for row in made)
         tables = sum(row.verdict == "exact+" for row in made)
         lines.append(
             f"  of these {len(full)} with QKeras layers: {len(made)} built, {equal} equal to Keras "
