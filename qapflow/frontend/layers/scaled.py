@@ -137,8 +137,8 @@ def _scale(work: Work, edge: str, kernel: ScaledKernel) -> str:
     off = np.abs(_values(factor) - kernel.factor) / np.where(kernel.factor == 0, 1, kernel.factor)
     rounded = np.abs(off) * kernel.reach + np.abs(_values(shift) - offset)
     work.reasons.append(
-        "the scales of the weights are floats: before further rounding, results are off Keras's"
-        f" float32 by at most {float((error + rounded).max()):.2g}"
+        f"the scales of the weights are floats of {bits} bits: results are off the exact ones by"
+        f" {rounded.max():.2g} at most, Keras's float32 by {error.max():.2g} at most"
     )
     return work.add(Affine(factor, shift), edge)
 
