@@ -70,7 +70,12 @@ def agree(keras, tmp_path, inputs, outputs, seed=0, samples=64, exact=True, grid
     for name, right in zip(loaded.net.outputs, expected, strict=True):
         left = loaded.net.edge(name).type.decode(made[name])
         assert left.shape == right.shape
-        assert np.array_equal(left, right.astype(np.float64)), np.abs(left - right).max()
+        differ = left != right.astype(np.float64)
+        if exact:
+            assert not differ.any(), np.abs(left - right).max()
+        else:  # the codes counted in the record: Keras's float32 may round them to their neighbour
+            assert np.abs(left - right).max() <= loaded.net.edge(name).type.lsb
+            assert differ.mean() < 0.005
     if exact:
         assert loaded.exact, [(r.name, r.reason) for r in loaded.records if r.reason]
     return loaded

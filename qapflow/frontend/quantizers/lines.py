@@ -95,13 +95,13 @@ def _lines(smooth: Smooth, codes: tuple[int, int], frac: int, below: int, out: i
     """Fit lines over pieces of 2**below codes: through both ends, then moved half way back."""
     first, last = (code >> below for code in codes)
     grid, size = frac - below, 2.0 ** (below - frac)
-    start = np.arange(first, last + 1) * size
+    start = (np.arange(first, last + 1) * size).astype(np.float64)
     left, right = smooth.function(start), smooth.function(start + size)
     middle = smooth.function(start + size / 2) - (left + right) / 2
     slope_frac = out + 3 - grid
     base = _round(left + middle / 2, out + 3)
     slope = _round((right - left) / size, slope_frac)
-    at = np.linspace(0.0, 1.0, POINTS + 1) * size
+    at = (np.linspace(0.0, 1.0, POINTS + 1) * size).astype(np.float64)
     exact = smooth.function(start[:, None] + at)
     error = np.abs(base[:, None] + slope[:, None] * at - exact).max()
     between = smooth.bend * (size / POINTS) ** 2 / 8  # how far it can bend between two points

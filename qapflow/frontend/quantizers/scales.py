@@ -104,7 +104,8 @@ def quantized_bits_auto(quantizer: Quantizer, x: F32, unsigned_bits: int) -> Emu
         )
     scaled = None
     if quantizer["alpha"] == "auto":
-        unsure = near_half(x / m_i / (scale / m), levels / 2)
+        with np.errstate(divide="ignore", invalid="ignore"):  # channels of zeros have no scale
+            unsure = near_half(x / m_i / (scale / m), levels / 2)
         scaled = Scaled(scale * (m_i / m), z, x, QUOTIENT, unsure)
     return straight(x, result, doubt, scaled)
 
@@ -112,7 +113,8 @@ def quantized_bits_auto(quantizer: Quantizer, x: F32, unsigned_bits: int) -> Emu
 def near_half(quotient: F32, most: float, relative: float = QUOTIENT) -> Mask:
     """Tell where a quotient lies so near to n + 0.5 < `most` that another rounding is possible."""
     size = np.abs(quotient.astype(np.float64))
-    gap = np.abs(size - np.floor(size) - 0.5)
+    with np.errstate(invalid="ignore"):
+        gap = np.abs(size - np.floor(size) - 0.5)
     return np.asarray((gap <= relative * (size + 1)) & (size < most))
 
 
@@ -194,7 +196,9 @@ def linear_levels(quantizer: Quantizer, x: F32, scale: F32, levels: F32) -> Scal
     """Say what quantized_linear multiplies; a constant scale divides alike on every machine."""
     relative = QUOTIENT if isinstance(quantizer["alpha"], str) else 0.0
     peak = 2.0 ** quantizer["bits"]
-    return Scaled(scale, levels, x, relative, near_half(x / scale, peak, QUOTIENT))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        unsure = near_half(x / scale, peak, QUOTIENT)
+    return Scaled(scale, levels, x, relative, unsure)
 
 
 def clip_to(x: F32, bounds: tuple[F32, F32]) -> F32:
