@@ -16,7 +16,13 @@ from typing import Any
 
 from qapflow.errors import ToolMissing
 from qapflow.ir.fixed import Fixed
-from qapflow.lower.layer_text import LayerText, check_layer, print_layer
+from qapflow.lower.layer_text import (
+    PRINTED_WINDOW_VALUES,
+    LayerText,
+    check_layer,
+    print_layer,
+    window_values,
+)
 from qapflow.lower.program import Layer, Loop, Program, Wire
 from qapflow.plan import Plan, inside
 from qapflow.target import Target
@@ -36,7 +42,7 @@ INITIALIZERS = tuple(
 )
 PASSES = (
     "vivado:apply_resource_strategy",
-    "vivado:generate_conv_im2col",
+    "qapflow:generate_small_windows",
     "vivado:set_pipeline_style",
     "vivado:dense_config_template",
     "vivado:dense_function_template",
@@ -134,8 +140,18 @@ def _build_graph(program: Program, plan: Plan, target: Target, top: str, index: 
 @cache
 def _register() -> None:
     """Teach hls4ml the layer that stands for all our own kernels; once a process."""
+    from hls4ml.backends.vivado.passes.im2col_codegen import GenerateConvIm2col
     from hls4ml.model.layers import Layer as Hls4mlLayer
     from hls4ml.model.layers import register_layer
+    from hls4ml.model.optimizer import register_pass
+
+    class GenerateSmallWindows(GenerateConvIm2col):  # type: ignore[misc]
+        """Print the windows of a convolution as assignments, unless they are too many."""
+
+        def match(self, node: Any) -> bool:
+            return super().match(node) and window_values(node) <= PRINTED_WINDOW_VALUES
+
+    register_pass("qapflow:generate_small_windows", GenerateSmallWindows)
 
     class QapflowKernel(Hls4mlLayer):  # type: ignore[misc]
         def initialize(self) -> None:

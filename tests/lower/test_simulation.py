@@ -331,6 +331,18 @@ def test_every_reuse_factor_gives_the_same_codes(simulate, plan, io_type, backen
     assert wrong == []
 
 
+@BACKENDS
+def test_windows_too_large_to_print_are_loops(simulate, plan, backend, monkeypatch, tmp_path):
+    monkeypatch.setattr("qapflow.lower.hls4ml.PRINTED_WINDOW_VALUES", 0)
+    wrong, _ = simulate(convolutions(), plan("io_parallel", backend))
+    assert wrong == []
+    assert "fill_buffer_" not in (tmp_path / "firmware/parameters.h").read_text()
+    assert not (tmp_path / "firmware/nnet_utils/nnet_code_gen.h").exists()
+    net, choices = shared_multipliers()
+    wrong, _ = simulate(net, plan("io_parallel", backend, choices))
+    assert wrong == []
+
+
 def test_very_wide_values_are_exact(simulate, plan):
     grow = Grower()
     x = grow.input((3,), Fixed(True, 50, 20))
