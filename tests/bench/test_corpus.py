@@ -113,7 +113,8 @@ def test_a_manifest_and_a_baseline_are_read(tmp_path):
         find_models(tmp_path)
 
 
-def test_a_program_and_its_children_end_at_the_limit(tmp_path):
+def test_a_program_and_its_children_end_at_the_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.corpus.measure.GRACE_S", 1.0)  # where Ctrl-C is ignored: nohup
     mark = tmp_path / "late"
     child = f"import time; time.sleep(9); open({str(mark)!r}, 'w')"
     script = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
