@@ -8,17 +8,32 @@ PACKAGE = Path(__file__).parent.parent / "qapflow"
 # Heavy packages and the only place that may import each.
 ONLY_IN = {
     "hls4ml": ("lower/",),
-    "tensorflow": ("verify/keras_process.py",),
-    "tf_keras": ("verify/keras_process.py",),
-    "keras": ("verify/keras_process.py",),
-    "qkeras": ("verify/keras_process.py",),
-    "tensorflow_model_optimization": ("verify/keras_process.py",),
+    "tensorflow": ("verify/keras_process.py", "train/"),
+    "tf_keras": ("verify/keras_process.py", "train/"),
+    "keras": ("verify/keras_process.py", "train/"),
+    "qkeras": ("verify/keras_process.py", "train/"),
+    "tensorflow_model_optimization": ("verify/keras_process.py", "train/"),
+    "pydantic": ("train/",),
+    "optuna": ("train/",),
+    "sklearn": ("train/",),
+    "polars": ("train/",),
     "h5py": ("frontend/",),
     "rich": ("cli.py", "progress.py", "report/"),
 }
 
 # A package may import those before it in this order, never one after it.
-ORDER = ("ir", "passes", "frontend", "lower", "verify", "estimate", "synth", "report")
+ORDER = (
+    "ir",
+    "passes",
+    "frontend",
+    "lower",
+    "verify",
+    "estimate",
+    "synth",
+    "report",
+    "cost",
+    "train",
+)
 
 
 def imports(path):

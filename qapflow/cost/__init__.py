@@ -1,0 +1,1 @@
+"""What a network costs in bits: BOPs, EBOPs, signed digits, nonzeros, memory footprint."""

@@ -1,0 +1,1 @@
+"""Training: pruning during quantization-aware training. Needs the [train] extra."""
