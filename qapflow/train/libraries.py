@@ -1,0 +1,71 @@
+"""TensorFlow, Keras 2, QKeras and tfmot, imported together and in the one order that works."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from qapflow.errors import ToolFailed, ToolMissing
+
+HINT = "pip install 'qapflow[train]'"
+
+
+@dataclass(frozen=True)
+class Libraries:
+    """The modules themselves; `keras` is tf-keras (Keras 2), which QKeras and tfmot extend."""
+
+    tf: Any
+    keras: Any
+    qkeras: Any
+    tfmot: Any
+
+
+@cache
+def load_keras() -> Libraries:
+    """Import what training needs, once a process.
+
+    `seed_everything` makes what follows repeatable. Raises ToolMissing when the [train] extra is
+    not installed, and ToolFailed when Keras 3 was taken into the process before.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"  # read when tensorflow.keras is first touched
+    tf, keras = _import("tensorflow"), _import("tf_keras")
+    sys.modules.setdefault("keras", keras)  # files and packages of Keras 2 say `keras`
+    if tf.keras.layers.Layer is not keras.layers.Layer:
+        raise ToolFailed(
+            "training needs Keras 2, but TensorFlow already uses Keras 3 in this process",
+            hint="set TF_USE_LEGACY_KERAS=1 before TensorFlow is imported",
+        )
+    return Libraries(tf, keras, _import("qkeras"), _import("tensorflow_model_optimization"))
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and TensorFlow, and choose operations whose sums have one order.
+
+    With that, random operations without any seed are errors in TensorFlow: this is for programs
+    that own their process, so `quantize` and `finalize` leave it to their caller.
+    """
+    libraries = load_keras()
+    libraries.keras.utils.set_random_seed(seed)
+    libraries.tf.config.experimental.enable_op_determinism()
+
+
+def custom_objects() -> dict[str, Any]:
+    """Return name -> class of everything a saved model of this package may contain."""
+    libraries = load_keras()
+    found: dict[str, Any] = {}
+    libraries.qkeras.utils._add_supported_quantized_objects(found)
+    wrapper = "tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper"
+    found["PruneLowMagnitude"] = importlib.import_module(wrapper).PruneLowMagnitude
+    return found
+
+
+def _import(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ToolMissing(f"training needs the Python package {error.name}", hint=HINT) from error
