@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 FLOAT_BITS = 32
 """Bits that mean "not quantized": the float32 of Keras."""
@@ -19,12 +19,15 @@ Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Epoch = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Pair = tuple[Count, Count]
+# YAML's `alpha: 1` is a number.
+Alpha = Annotated[Literal["1", "auto_po2"], BeforeValidator(lambda v: "1" if v == 1 else v)]
+IntegerBits = Annotated[int, Field(ge=-FLOAT_BITS, le=FLOAT_BITS)]
 
 
 class Part(BaseModel):
     """A part of a recipe: unknown keys are refused, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataRecipe(Part):
@@ -32,13 +35,16 @@ class DataRecipe(Part):
 
     `source` is "digits" (of scikit-learn), "openml:NAME", or a .npz, .csv or .parquet file;
     `target` names the label's column. npz files hold x and y, or x_train, y_train, x_test, y_test.
+    `shape` is that of one sample, where the source holds its values in one row.
     `standardize` is fitted on the training samples only: per feature to mean 0 and deviation 1, to
-    the range 0 to 1 of all training values, or not at all. `label_noise` is the share of training
-    labels that are replaced by a random class.
+    the range 0 to 1 of all training values, or not at all. With `folds`, each is the validation set
+    once, and `validation_fraction` has no effect. `label_noise` is the share of labels that are
+    replaced by a random class, of training and validation samples, never of test samples.
     """
 
     source: str = "digits"
     target: str | None = None
+    shape: tuple[Count, ...] | None = None
     standardize: Literal["features", "range", "none"] = "features"
     test_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
     validation_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
@@ -121,9 +127,9 @@ class QuantizationRecipe(Part):
     weight_quantizer: Literal["quantized_bits", "quantized_po2", "binary", "ternary"] = (
         "quantized_bits"
     )
-    alpha: Literal["1", "auto_po2"] = "1"
-    weight_integer_bits: int | None = None
-    activation_integer_bits: int | None = None
+    alpha: Alpha = "1"
+    weight_integer_bits: IntegerBits | None = None
+    activation_integer_bits: IntegerBits | None = None
     weights_from_epoch: Epoch = 0
     activations_from_epoch: Epoch = 0
     layers: dict[str, LayerBits] = {}
