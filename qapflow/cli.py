@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING
 
 from qapflow import __version__
 from qapflow.errors import QapflowError, UsageError
-from qapflow.options import add_build_options, add_verify_options, build_settings
+from qapflow.options import (
+    add_build_options,
+    add_cost_options,
+    add_verify_options,
+    build_settings,
+    cost_settings,
+)
 
 if TYPE_CHECKING:
     from qapflow.report.figures import Comparison, Report
@@ -68,6 +74,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--format", choices=("text", "txt", "json", "html", "md"), help="default: text"
     )
     report.add_argument("-o", "--output", type=Path, help="a file; its suffix chooses the format")
+
+    cost = _verb(verbs, "cost", "count what a model costs in bits, before any build", run_cost)
+    add_cost_options(cost)
 
     boards = _verb(verbs, "boards", "list boards, or show and check one", run_boards)
     boards.add_argument("board", nargs="?", help="a name, a part string, or a .toml file")
@@ -239,38 +248,38 @@ def run_report(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_cost(options: argparse.Namespace) -> int:
+    """Count BOPs, EBOPs, signed digits, nonzeros and memory of a model; estimate it on a board."""
+    settings = cost_settings(options)
+    from qapflow.cost.json import render_cost_json
+    from qapflow.cost.model import cost_of_model
+    from qapflow.cost.text import render_cost
+
+    found = cost_of_model(settings, with_board=options.board is not None)
+    text = render_cost_json(found) if options.json else render_cost(found, color=_color())
+    sys.stdout.write(text)
+    return 0
+
+
 def run_boards(options: argparse.Namespace) -> int:
     """List all boards, or show one after checking it."""
     from dataclasses import asdict
 
     from qapflow.boards import list_targets, load_target
+    from qapflow.report.boards import describe_board, list_boards
 
     if options.board:
         target = load_target(options.board)
         if options.json:
             print(json.dumps(asdict(target)))
             return 0
-        total = target.resources
-        print(f"{target.name}: {target.description}")
-        print(f"  part      {target.part} ({target.family}, {target.slrs} SLR)")
-        print(f"  aliases   {', '.join(target.aliases) or 'none'}")
-        print(f"  clock     {target.clock_ns:g} ns by default")
-        memory = f"{total.bram18:,} BRAM18 ({total.bram18 // 2:,} BRAM36), {total.uram:,} URAM"
-        print(f"  totals    {total.lut:,} LUT, {total.ff:,} FF, {total.dsp:,} DSP, {memory}")
-        print(f"  source    {target.source}" + ("" if target.verified else " -- NOT VERIFIED"))
+        print(describe_board(target))
         return 0
     targets = list_targets()
     if options.json:
         print(json.dumps({"boards": [asdict(target) for target in targets]}))
         return 0
-    print(f"{'board':<14}{'part':<30}{'LUT':>11}{'DSP':>8}{'BRAM18':>8}{'URAM':>6}  clock  checked")
-    for target in targets:
-        total = target.resources
-        print(
-            f"{target.name:<14}{target.part:<30}{total.lut:>11,}{total.dsp:>8,}"
-            f"{total.bram18:>8,}{total.uram:>6,}  {target.clock_ns:g} ns"
-            f"   {'yes' if target.verified else 'no'}"
-        )
+    print(list_boards(targets))
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from qapflow.errors import UsageError
 from qapflow.settings import Budgets, BuildSettings, check_settings
 
 SANITIZE = "also count wraps, saturations and roundings in an instrumented C simulation"
@@ -43,17 +44,21 @@ def _add_number_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_hardware_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--backend", choices=("vitis", "vivado"), default="vitis")
-    group.add_argument("--io", choices=("io_parallel", "io_stream"), dest="io_type")
-    group.add_argument("--clock-ns", type=float, help="clock period (default: the board's)")
+    _add_plan_options(group)
     group.add_argument("--clock-uncertainty-percent", type=float)
-    group.add_argument("--strategy", choices=("latency", "resource", "distributed_arithmetic"))
-    group.add_argument("--reuse-factor", type=int)
-    group.add_argument("--plan", type=Path, dest="overrides", help="YAML with choices by layer")
     group.add_argument("--synth", choices=("csynth", "cosim", "impl"), help="run the vendor's tool")
     group.add_argument("--require", action="store_true", help="a missing tool is an error (exit 3)")
     group.add_argument(
         "--timeout", type=float, default=3600.0, help="seconds a tool may run (3600)"
     )
+
+
+def _add_plan_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--io", choices=("io_parallel", "io_stream"), dest="io_type")
+    group.add_argument("--clock-ns", type=float, help="clock period (default: the board's)")
+    group.add_argument("--strategy", choices=("latency", "resource", "distributed_arithmetic"))
+    group.add_argument("--reuse-factor", type=int)
+    group.add_argument("--plan", type=Path, dest="overrides", help="YAML with choices by layer")
 
 
 def _add_check_options(group: argparse._ArgumentGroup) -> None:
@@ -73,6 +78,58 @@ def _add_budget_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--max-dsp", type=int)
     group.add_argument("--max-latency-ns", type=float)
     group.add_argument("--max-mismatch", type=int, help="values that may differ from Keras")
+
+
+def add_cost_options(parser: argparse.ArgumentParser) -> None:
+    """Add everything `qapflow cost` takes."""
+    parser.add_argument("model", type=Path, help="a .h5 or .keras file, or a .json with weights")
+    parser.add_argument("--weights", type=Path, help="the .h5 that goes with a .json model")
+    parser.add_argument("--board", help="also estimate the design on: name, part string, or .toml")
+    _add_number_options(parser.add_argument_group("numbers"))
+    group = parser.add_argument_group("hardware (with --board)")
+    group.add_argument("--backend", choices=("vitis", "vivado"))
+    _add_plan_options(group)
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
+
+def cost_settings(options: argparse.Namespace) -> BuildSettings:
+    """Turn the options of `qapflow cost` into settings.
+
+    Raises:
+        UsageError: a number is out of range, or a hardware option has no board.
+    """
+    hardware = {
+        "--backend": options.backend,
+        "--io": options.io_type,
+        "--clock-ns": options.clock_ns,
+        "--strategy": options.strategy,
+        "--reuse-factor": options.reuse_factor,
+        "--plan": options.overrides,
+    }
+    given = [name for name, value in hardware.items() if value is not None]
+    if given and options.board is None:
+        raise UsageError(
+            "without a board there is no estimate to plan",
+            at=given[0],
+            hint="name one with --board, or leave the option out",
+        )
+    settings = BuildSettings(
+        model=options.model,
+        board=options.board or BuildSettings.board,
+        weights=options.weights,
+        input_types=_input_types(options),
+        calibration=options.calibration,
+        float_bits=options.float_bits,
+        strip_softmax=options.strip_softmax,
+        backend=options.backend or BuildSettings.backend,
+        io_type=options.io_type,
+        clock_ns=options.clock_ns,
+        strategy=options.strategy,
+        reuse_factor=options.reuse_factor,
+        overrides=options.overrides,
+    )
+    check_settings(settings)
+    return settings
 
 
 def add_verify_options(parser: argparse.ArgumentParser) -> None:
@@ -104,16 +161,12 @@ def build_settings(options: argparse.Namespace) -> BuildSettings:
     Raises:
         UsageError: a number is out of range.
     """
-    types = {}
-    for text in options.input_type:
-        name, equals, kind = text.rpartition("=")
-        types[name if equals else ""] = kind
     settings = BuildSettings(
         model=options.model,
         board=options.board,
         weights=options.weights,
         output=options.output,
-        input_types=types,
+        input_types=_input_types(options),
         calibration=options.calibration,
         inputs=options.inputs,
         labels=options.labels,
@@ -143,3 +196,11 @@ def build_settings(options: argparse.Namespace) -> BuildSettings:
     )
     check_settings(settings)
     return settings
+
+
+def _input_types(options: argparse.Namespace) -> dict[str, str]:
+    types = {}
+    for text in options.input_type:
+        name, equals, kind = text.rpartition("=")
+        types[name if equals else ""] = kind
+    return types

@@ -46,22 +46,10 @@ def to_json(value: Any) -> bytes:
 
 def load(context: Context) -> Files:
     """Read the model and translate it into a network."""
-    from qapflow.frontend.archive import read_model
-    from qapflow.frontend.load import load as translate
-    from qapflow.frontend.model import LoadOptions
-    from qapflow.frontend.samples import read_calibration
-    from qapflow.ir.fixed import Fixed
     from qapflow.ir.text import print_net, write_net
+    from qapflow.loading import load_model
 
-    settings = context.settings
-    spec = read_model(settings.model, settings.weights)
-    options = LoadOptions(
-        {name: Fixed.parse(text) for name, text in settings.input_types.items()},
-        read_calibration(settings.calibration, spec) if settings.calibration else {},
-        settings.float_bits,
-        settings.strip_softmax,
-    )
-    loaded = translate(spec, options)
+    loaded = load_model(context.settings)
     layers = {
         "digest": loaded.spec.digest,
         "notes": list(loaded.notes),

@@ -18,7 +18,7 @@ ONLY_IN = {
     "sklearn": ("train/",),
     "polars": ("train/",),
     "h5py": ("frontend/",),
-    "rich": ("cli.py", "progress.py", "report/"),
+    "rich": ("cli.py", "progress.py", "report/", "cost/text.py"),
 }
 
 # A package may import those before it in this order, never one after it.

@@ -22,7 +22,7 @@ FORMAT = "qapflow report 2"
 def render_json(report: Report) -> str:
     """Return the report as indented JSON; `format` and `passed` come first."""
     head = {"format": FORMAT, "passed": report.passed}
-    return json.dumps({**head, **_encode(report)}, indent=1, allow_nan=False) + "\n"
+    return json.dumps({**head, **encode(report)}, indent=1, allow_nan=False) + "\n"
 
 
 def read_report(text: str) -> Report:
@@ -63,21 +63,22 @@ def read_as(kind: type[T], data: Any, at: str) -> T:
 
 def render_bisection_json(bisection: Bisection) -> str:
     """Return a bisection as indented JSON; `passed` comes first, a layer's `state` is given."""
-    data = {"passed": bisection.passed, **_encode(bisection)}
+    data = {"passed": bisection.passed, **encode(bisection)}
     for row, check in zip(data["layers"], bisection.layers, strict=True):
         row["state"] = check.state
     return json.dumps(data, indent=1, allow_nan=False) + "\n"
 
 
-def _encode(value: Any) -> Any:
+def encode(value: Any) -> Any:
+    """Return records, enumerations and mappings as plain JSON values; infinities become text."""
     if is_dataclass(value):
-        return {item.name: _encode(getattr(value, item.name)) for item in fields(value)}
+        return {item.name: encode(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
-        return {str(key): _encode(item) for key, item in value.items()}
+        return {str(key): encode(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_encode(item) for item in value]
+        return [encode(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value

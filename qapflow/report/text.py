@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -14,12 +13,11 @@ from qapflow.report import bisection, overflow, words
 from qapflow.report.console import to_text
 from qapflow.report.figures import Figure, LayerReport, Report
 from qapflow.report.headroom import best_figures
+from qapflow.report.parts import NAME, SHORT_NAME, add_row, make_table, say, section
 from qapflow.report.words import printable
 
 STYLES = {"passed": "bold green", "failed": "bold red", "unverified": "bold yellow"}
 SHORT_TITLES = {**words.UNITS, "latency_cycles": "cycles", "ii_cycles": "II"}
-NAME = 26  # columns for the name of a layer, the middle of longer ones left out
-SHORT_NAME = 18  # where there are many columns
 MOST_ROWS = 16  # of the tables of overflow: the rest is in the JSON
 RIGHT = ("spare bits", "spare", "of values")
 MARKS = {"equal": "equal", "different": "DIFFERENT", "not run": "not run"}
@@ -32,51 +30,19 @@ def render_text(report: Report, *, color: bool = False, width: int = 100) -> str
 
 def _sections(report: Report) -> Iterable[RenderableType]:
     yield _head(report)
-    yield from _section("Performance", _performance(report))
-    yield from _section("Resources", _resources(report), _say(report.headroom))
-    yield from _section("Figures by source", _by_source(report))
-    yield from _section("Layers", _layers(report.layers))
-    yield from _section("Cost by layer", _costs(report))
-    yield from _section("Pruning ledger", _ledger(report))
-    yield from _section("Verification", _verification(report))
-    yield from _section("Overflow", *_overflow(report))
+    yield from section("Performance", _performance(report))
+    yield from section("Resources", _resources(report), say(report.headroom))
+    yield from section("Figures by source", _by_source(report))
+    yield from section("Layers", _layers(report.layers))
+    yield from section("Cost by layer", _costs(report))
+    yield from section("Pruning ledger", _ledger(report))
+    yield from section("Verification", _verification(report))
+    yield from section("Overflow", *_overflow(report))
     if report.bisection is not None:
-        yield from _section("Layer by layer against Keras", *bisection.parts(report.bisection))
-    yield from _section("Budgets", _budgets(report))
-    yield from _section("Tools", _tools(report))
-    yield from _section("Notes", *(_say(f"- {note}") for note in _all_notes(report)))
-
-
-def _section(title: str, *parts: RenderableType | None) -> Iterable[RenderableType]:
-    present = [part for part in parts if part is not None]
-    if present:
-        yield Text(f"\n{title}", style="bold")
-        yield Padding(Group(*present), (0, 0, 0, 2))
-
-
-def _say(text: str) -> Text | None:
-    return Text(printable(text)) if text else None
-
-
-def _table(*columns: tuple[str, str]) -> Table:
-    """Return a table; a column is (title, alignment), "left!" may wrap."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, header_style="dim")
-    for title, align in columns:
-        wraps = align.endswith("!")
-        justify = "right" if align == "right" else "left"
-        table.add_column(
-            title,
-            justify=justify,  # type: ignore[arg-type]
-            no_wrap=not wraps,
-            overflow="fold" if wraps else "ellipsis",
-            min_width=14 if title == "layer" else None,
-            max_width=NAME if title == "layer" else None,
-        )
-    return table
-
-
-def _add(table: Table, cells: Sequence[str]) -> None:
-    table.add_row(*(Text(printable(cell)) for cell in cells))
+        yield from section("Layer by layer against Keras", *bisection.parts(report.bisection))
+    yield from section("Budgets", _budgets(report))
+    yield from section("Tools", _tools(report))
+    yield from section("Notes", *(say(f"- {note}") for note in _all_notes(report)))
 
 
 def _head(report: Report) -> RenderableType:
@@ -113,11 +79,11 @@ def _resources(report: Report) -> RenderableType:
     dies = report.target.slrs > 1
     columns = [("", "left"), ("used", "right"), ("low to high", "right"), ("of board", "right")]
     columns += [("of one SLR", "right")] if dies else []
-    table = _table(*columns, ("source", "left"))
+    table = make_table(*columns, ("source", "left"))
     for usage in words.usages(report):
         cells = [usage.title, words.used(usage), words.span(usage.figure)]
         cells += [words.share(usage.board)] + ([words.share(usage.slr)] if dies else [])
-        _add(table, [*cells, usage.figure.source.value])
+        add_row(table, [*cells, usage.figure.source.value])
     return table
 
 
@@ -125,23 +91,23 @@ def _by_source(report: Report) -> RenderableType | None:
     titles, rows = words.by_source(report)
     if not rows:
         return None
-    table = _table((titles[0], "left"), *((title, "right") for title in titles[1:]))
+    table = make_table((titles[0], "left"), *((title, "right") for title in titles[1:]))
     for row in rows:
-        _add(table, row)
+        add_row(table, row)
     return table
 
 
 def _layers(layers: Sequence[LayerReport]) -> RenderableType | None:
     if not layers:
         return None
-    table = _table(
+    table = make_table(
         ("layer", "left"), ("op", "left"), ("output", "left"), ("type", "left"),
         ("weights", "left"), ("zero", "right"), ("built as", "left"), ("regime", "left"),
     )  # fmt: skip
     for layer in layers:
         zero = words.ratio(layer.weights - layer.nonzero_weights, layer.weights)
         regime = layer.regime + (f", {layer.can_overflow}" if layer.can_overflow else "")
-        _add(
+        add_row(
             table,
             [
                 words.clip(layer.name, SHORT_NAME), layer.op,
@@ -161,9 +127,9 @@ def _costs(report: Report) -> RenderableType | None:
     names = [n for n in words.COSTS if words.shows(rows, n)]
     room = 96 - max(14, min(NAME, max(len(layer.name) for layer in rows)))
     cells = _fit(names, [[_cost(layer.figures.get(n)) for n in names] for layer in rows], room)
-    table = _table(("layer", "left"), *((SHORT_TITLES[n], "right") for n in names))
+    table = make_table(("layer", "left"), *((SHORT_TITLES[n], "right") for n in names))
     for layer, row in zip(rows, cells, strict=True):
-        _add(table, [words.clip(layer.name, NAME), *row])
+        add_row(table, [words.clip(layer.name, NAME), *row])
     sources = {f.source.value for layer in rows for f in layer.figures.values()}
     low_high = "; low-high in brackets" if "estimate" in sources else ""
     about = f"source: {', '.join(sorted(sources))}{low_high}"
@@ -191,12 +157,12 @@ def _cost(figure: Figure | None) -> str:
 def _ledger(report: Report) -> RenderableType | None:
     if not report.ledger:
         return None
-    table = _table(
+    table = make_table(
         ("layer", "left"), ("weights", "right"), ("zero in file", "right"),
         ("zero quantized", "right"), ("multiplications", "right"), ("removed", "right"),
     )  # fmt: skip
     for row in report.ledger:
-        _add(
+        add_row(
             table,
             [
                 words.clip(row.layer, NAME), words.count(row.weights),
@@ -230,7 +196,7 @@ def _verification(report: Report) -> RenderableType | None:
 
 
 def _overflow(report: Report) -> Iterable[RenderableType | None]:
-    yield _say(report.overflow_statement)
+    yield say(report.overflow_statement)
     proof = report.overflow
     if proof is None:
         return
@@ -242,18 +208,18 @@ def _overflow(report: Report) -> Iterable[RenderableType | None]:
         if rows:
             columns = [(title, "right" if title in RIGHT else "left") for title in titles]
             columns = [(t, "left!" if t == "how known" else align) for t, align in columns]
-            table = _table(*columns)
+            table = make_table(*columns)
             for row in rows:
-                _add(table, [words.clip(row[0], SHORT_NAME), *row[1:]])
+                add_row(table, [words.clip(row[0], SHORT_NAME), *row[1:]])
             yield table
-            yield _say(overflow.more(len(rows), total))
+            yield say(overflow.more(len(rows), total))
     yield from (Text(printable(line), style="dim") for line in overflow.about(proof))
 
 
 def _budgets(report: Report) -> RenderableType | None:
     if not report.budgets:
         return None
-    table = _table(
+    table = make_table(
         ("budget", "left"), ("limit", "right"), ("actual", "right"), ("", "left"),
         ("source", "left"), ("largest part", "left!"),
     )  # fmt: skip
@@ -261,7 +227,7 @@ def _budgets(report: Report) -> RenderableType | None:
         actual = "unknown" if item.actual is None else words.count(round(item.actual, 1))
         met = "met" if item.met else "NOT MET"
         cells = [item.name, words.count(item.limit), actual, met, item.source, item.culprit]
-        _add(table, cells)
+        add_row(table, cells)
     return table
 
 

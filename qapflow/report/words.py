@@ -282,7 +282,11 @@ def accuracy_text(accuracy: Accuracy) -> str:
 
 def estimate_notes(report: Report) -> tuple[str, ...]:
     """Return where estimates have no report of real tools behind them."""
-    figures = [figure for layer in report.layers for figure in layer.figures.values()]
+    return note_estimates(figure for layer in report.layers for figure in layer.figures.values())
+
+
+def note_estimates(figures: Iterable[Figure]) -> tuple[str, ...]:
+    """Return the notes of estimates, each once, with everything it is said of."""
     notes = sorted({figure.note for figure in figures if figure.note})
     kinds: dict[str, list[str]] = {}
     for note in notes:
