@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -85,9 +86,8 @@ class QuantizationAwarePruning(load_keras().keras.callbacks.Callback):  # type: 
         """Switch quantizers on or off."""
         wanted = (epoch >= self.weights_from_epoch, epoch >= self.activations_from_epoch)
         if wanted != self._quantized:
-            from qapflow.train.quantize import switch
-
-            switch(self.model, weights=wanted[0], activations=wanted[1])
+            quantize = importlib.import_module("qapflow.train.quantize")
+            quantize.switch(self.model, weights=wanted[0], activations=wanted[1])
             self._quantized = wanted
             forget_traces(self.model)
             self.model.train_function = self.model.make_train_function(force=True)

@@ -57,7 +57,7 @@ def attach_masks(model: Any, layers: Sequence[str] = ()) -> Masks:
     """Give the kernels of `layers` masks of ones, or find those they have already.
 
     Without names: every kernel but those of depthwise convolutions, which hold few weights and
-    which tensorflow-model-optimization leaves alone too. The model is traced anew afterwards.
+    which tensorflow-model-optimization leaves alone too. A model with new masks is traced anew.
 
     Raises:
         UsageError: a layer does not exist or holds no kernel, or its quantizer turns zero into
@@ -66,9 +66,20 @@ def attach_masks(model: Any, layers: Sequence[str] = ()) -> Masks:
     chosen = list(_choose(model, layers))
     for layer, attribute in chosen:
         _refuse_lost_zeros(layer, attribute)
+    before = len(attached_masks(model))
     masks = tuple(_attach(layer, attribute) for layer, attribute in chosen)
-    forget_traces(model)
+    if len(attached_masks(model)) > before:
+        forget_traces(model)
     return masks
+
+
+def attached_masks(model: Any) -> Masks:
+    """Return all masks that a model has."""
+    return tuple(
+        item
+        for layer in all_layers(model)
+        for item in vars(layer).get("_qapflow_masks", {}).values()
+    )
 
 
 def detach_masks(model: Any) -> None:

@@ -1,0 +1,52 @@
+"""Trains a small model in a process of its own, which kills itself where it is told to.
+
+python -m tests.train.killed STATE STAGE EPOCH
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from qapflow.train.libraries import load_keras, seed_everything
+from qapflow.train.loop import Job, Samples, compile_model, run_job
+from qapflow.train.recipe import PruningRecipe, Recipe, TrainingRecipe
+
+ITERATIVE = Recipe(
+    seed=3,
+    pruning=PruningRecipe(method="iterative", fractions=(0.5, 0.5), rewind=1),
+    training=TrainingRecipe(epochs=3, batch_size=16, early_stopping=2, learning_rate=0.01),
+)
+
+
+def make_job(recipe, state):
+    seed_everything(recipe.seed)
+    libraries = load_keras()
+    keras, qkeras = libraries.keras, libraries.qkeras
+    inputs = keras.Input((8,))
+    x = qkeras.QDense(12, kernel_quantizer="quantized_bits(4,0,alpha=1)", name="first")(inputs)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = qkeras.QActivation("quantized_relu(4,2)", name="relu")(x)
+    x = qkeras.QDense(3, kernel_quantizer="quantized_bits(4,0,alpha=1)", name="last")(x)
+    model = keras.Model(inputs, x)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(160, 8)).astype(np.float32)
+    y = np.argmax(x[:, :3], axis=1)
+    job = Job(recipe, model, Samples(x[:120], y[:120]), Samples(x[120:], y[120:]), Path(state))
+    compile_model(recipe, model, job.steps)
+    return job
+
+
+def main(state, stage, epoch):
+    def listen(event, facts):
+        if event == "epoch" and (facts["stage"], facts["epoch"]) == (stage, epoch):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    for _ in run_job(make_job(ITERATIVE, state), listen):
+        pass
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
