@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from qapflow.boards import load_target
 from qapflow.cost.board import estimate_on
@@ -13,6 +14,7 @@ from qapflow.frontend.model import Loaded
 from qapflow.loading import load_model
 from qapflow.passes import PASSES
 from qapflow.settings import BuildSettings
+from qapflow.target import Target
 
 
 @dataclass(frozen=True)
@@ -35,28 +37,38 @@ def cost_of_model(settings: BuildSettings, *, with_board: bool) -> ModelCost:
         ModelUnsupported: some layers cannot be built; all are listed.
     """
     target = load_target(settings.board) if with_board else None
-    loaded = load_model(settings)
+    return cost_of_loaded(
+        load_model(settings),
+        target,
+        model=settings.model.name,
+        io_type=settings.io_type,
+        backend=settings.backend,
+        clock_ns=settings.clock_ns,
+        strategy=settings.strategy,
+        reuse_factor=settings.reuse_factor,
+        overrides=settings.overrides,
+    )
+
+
+def cost_of_loaded(
+    loaded: Loaded, target: Target | None = None, *, model: str = "", **choices: Any
+) -> ModelCost:
+    """Return the cost of a model that was read, with the estimate on a board if one is given.
+
+    `choices` are those of `qapflow.plan.propose.propose`.
+
+    Raises:
+        UsageError: a choice is impossible for this network.
+    """
     net = loaded.net
     for rewrite in PASSES:
         net = rewrite(net)
-    board = None
-    if target is not None:
-        board = estimate_on(
-            net,
-            target,
-            io_type=settings.io_type,
-            backend=settings.backend,
-            clock_ns=settings.clock_ns,
-            strategy=settings.strategy,
-            reuse_factor=settings.reuse_factor,
-            overrides=settings.overrides,
-        )
     return ModelCost(
-        model=settings.model.name,
+        model=model or loaded.spec.name,
         model_digest=loaded.spec.digest,
         exact=loaded.exact,
         cost=measure(net, declared_bits(loaded.spec)),
-        board=board,
+        board=estimate_on(net, target, **choices) if target else None,
         notes=(*_float_note(loaded), *loaded.notes),
     )
 
