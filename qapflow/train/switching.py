@@ -1,0 +1,99 @@
+"""Quantization switched on and off while a model trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from qapflow.train.libraries import load_keras
+
+WEIGHTS = ("kernel_quantizer", "depthwise_quantizer", "pointwise_quantizer", "bias_quantizer")
+ACTIVATIONS = ("quantizer", "activation")
+OFF = "_qapflow_switched_off"  # in a layer's dictionary: attribute -> what stood there
+
+
+def switch(model: Any, *, weights: bool | None = None, activations: bool | None = None) -> None:
+    """Let the forward pass quantize weights (kernels and biases), activations, both or none.
+
+    True switches on, False off, None leaves as it is. What is switched off computes in float32: a
+    quantized ReLU is a ReLU, other quantizers pass values on. The quantizer of the model's input
+    belongs to the activations. Compiled models trace their steps again.
+    """
+    for wanted, names in ((weights, WEIGHTS), (activations, ACTIVATIONS)):
+        for layer in leaf_layers(model):
+            for name in names if wanted is not None else ():
+                _set(layer, name, bool(wanted))
+    retrace(model)
+
+
+def is_switched_off(model: Any) -> bool:
+    """Tell whether any quantization of the model is switched off."""
+    return any(vars(layer).get(OFF) for layer in leaf_layers(model))
+
+
+@contextmanager
+def quantizing(layer: Any) -> Iterator[None]:
+    """Switch everything on in one layer for a while."""
+    off = dict(vars(layer).get(OFF, {}))
+    current = {name: getattr(layer, name) for name in off}
+    _assign(layer, off)
+    try:
+        yield
+    finally:
+        _assign(layer, current)
+
+
+def leaf_layers(model: Any) -> list[Any]:
+    """Return the layers of a model and of models and wrappers in it, each once."""
+    found: dict[int, Any] = {}
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            found |= {id(inner): inner for inner in leaf_layers(layer)}
+            continue
+        inner = getattr(layer, "layer", layer)
+        found[id(inner)] = inner
+    return list(found.values())
+
+
+def retrace(model: Any) -> None:
+    """Make a compiled model trace its steps again: its layers compute something else now."""
+    for name in ("train_function", "test_function", "predict_function", "train_tf_function"):
+        if getattr(model, name, None) is not None:
+            setattr(model, name, None)
+
+
+def _set(layer: Any, name: str, wanted: bool) -> None:
+    off: dict[str, Any] = vars(layer).setdefault(OFF, {})
+    if wanted and name in off:
+        _assign(layer, {name: off.pop(name)})
+    elif not wanted and name not in off and _quantizes(getattr(layer, name, None), name):
+        off[name] = getattr(layer, name)
+        _assign(layer, {name: _plain(off[name]) if name in ACTIVATIONS else None})
+
+
+def _assign(layer: Any, values: dict[str, Any]) -> None:
+    """Set attributes; a layer's own __setattr__ would wrap or track them."""
+    vars(layer).update(values)
+
+
+def _quantizes(value: Any, name: str) -> bool:
+    if name in WEIGHTS:
+        return value is not None
+    return isinstance(value, load_keras().qkeras.quantizers.BaseQuantizer)
+
+
+def _plain(quantizer: Any) -> Callable[[Any], Any]:
+    """Return the function that an activation's quantizer stands for."""
+    keras = load_keras().keras
+    kind = type(quantizer).__name__
+    slope = float(getattr(quantizer, "negative_slope", 0.0))
+    if kind.startswith("quantized_relu"):
+        if getattr(quantizer, "use_sigmoid", False):
+            return lambda x: keras.activations.relu(2 * keras.activations.sigmoid(x) - 1)
+        return lambda x: keras.activations.relu(x, alpha=slope)
+    if kind in ("quantized_tanh", "quantized_sigmoid"):
+        function: Callable[[Any], Any] = getattr(keras.activations, kind.removeprefix("quantized_"))
+        return function
+    linear: Callable[[Any], Any] = keras.activations.linear
+    return linear
