@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qapflow.cli import main
-from tests.test_cli import tiny
+from tests.test_cli import BOX, layer, save, tiny
 
 DIGITS = Path(__file__).parent.parent.parent / "examples" / "digits" / "digits.h5"
 
@@ -73,6 +73,14 @@ def test_bad_input(arguments, code, text, capsys):
     captured = capsys.readouterr()
     assert text in captured.err
     assert captured.out == ""
+
+
+def test_an_unsupported_model_is_refused_whole(capsys, tmp_path):
+    layers = [BOX, layer("Wizardry", "w"), layer("Sorcery", "s")]
+    assert main(["cost", str(save(tmp_path / "u.h5", layers)), "--json"]) == 4
+    captured = capsys.readouterr()
+    assert "2 things in this model cannot be built" in captured.err
+    assert json.loads(captured.out)["exit_code"] == 4
 
 
 def test_it_needs_no_keras():

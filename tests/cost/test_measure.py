@@ -62,6 +62,22 @@ def test_totals_are_sums_and_bops_those_of_the_shapes(codes):
     assert math.isclose(found.total.bops_input_own, bops(shapes), rel_tol=1e-12)
 
 
+@given(
+    arrays.arrays(np.int64, (4, 3), elements=st.integers(-127, 127)),
+    arrays.arrays(np.bool_, (4, 3)),
+)
+def test_pruning_never_costs(codes, mask):
+    bits = {"a": 8, "c": 8}
+    dense, pruned = (measure(two_layers(c, SECOND), bits).total for c in (codes, codes * mask))
+    for field in fields(Cost):
+        if field.name != "activation_memory_bits":  # the outputs of wider sums
+            assert getattr(pruned, field.name) <= getattr(dense, field.name)
+    removed = np.count_nonzero(codes) - np.count_nonzero(codes * mask)
+    assert dense.nonzeros - pruned.nonzeros == removed
+    falls = dense.bops_input_own - pruned.bops_input_own
+    assert math.isclose(falls, removed * 8 * 8, abs_tol=1e-9)  # float64 sums of a few hundred
+
+
 def test_zeros_are_those_of_the_codes():
     """Kept is measured after quantization: what the integer network holds."""
     (shape,) = read_shapes(grow(Dense(const([[0, 3], [0, 0]])), shape=(2,))).values()
