@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from qapflow.errors import UsageError
 from qapflow.resources import templates_dir
+from qapflow.train.lock import locked_recipe, read_lock
 from qapflow.train.recipe import Recipe
 from qapflow.train.recipe_check import check_recipe
 from qapflow.train.recipe_errors import nearest, recipe_error
@@ -24,16 +25,19 @@ FILES = (".npz", ".csv", ".parquet")
 def read_recipe(path_or_preset: str | Path) -> Recipe:
     """Read a recipe, by the path of a YAML file or the name of a preset, and check it.
 
-    Files that it names (data, model) are relative to its own folder.
+    The lock file of a run (.json) gives the recipe of that run. Files that a recipe names (data,
+    model) are relative to its own folder, and absolute in what is returned.
 
     Raises:
         UsageError: there is no such file or preset, it is no YAML, or settings are unknown,
             impossible by themselves or together; the message has each key, value and line.
     """
     name = str(path_or_preset)
-    if isinstance(path_or_preset, Path) or name.endswith((".yaml", ".yml")) or "/" in name:
+    if name.endswith(".json"):
+        recipe = locked_recipe(read_lock(Path(name)), name)
+    elif isinstance(path_or_preset, Path) or name.endswith((".yaml", ".yml")) or "/" in name:
         path = Path(path_or_preset)
-        recipe = _beside(parse_recipe(_text(path), str(path)), path.parent)
+        recipe = _beside(parse_recipe(_text(path), str(path)), path.parent.resolve())
     else:
         presets = _preset_files()
         if name not in presets:

@@ -44,5 +44,7 @@ def changes(recipe: Recipe) -> Iterator[tuple[str, int]]:
     yield "quantization.activations_from_epoch", quantization.activations_from_epoch
     if pruning.method in ("constant", "polynomial"):
         yield "pruning.until_epoch", pruning_end(recipe)
+    if pruning.neurons > 0:
+        yield "pruning.from_epoch", pruning.from_epoch
     if pruning.activations > 0:
         yield "pruning.activations_from_epoch", pruning.activations_from_epoch

@@ -1,10 +1,13 @@
 """Recipes: read, checked, printed; every message names key, value and the way out."""
 
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("pydantic")
 
 from qapflow.errors import UsageError
+from qapflow.train.lock import make_lock, write_lock
 from qapflow.train.recipe import Recipe
 from qapflow.train.recipe_check import check_recipe
 from qapflow.train.recipe_file import list_presets, parse_recipe, print_recipe, read_recipe
@@ -61,6 +64,31 @@ def test_printed_recipe_has_every_setting_and_what_it_means():
     assert "  layers: [{kind: dense, units: 64}, {kind: dense, units: 32}" in text
     assert "  until_epoch: null\n" in text
     assert parse_recipe(text) == Recipe()
+
+
+def test_documentation_shows_every_setting_and_preset():
+    text = (Path(__file__).parents[2] / "docs" / "train.md").read_text()
+    assert print_recipe(Recipe()) in text
+    for name, words in list_presets().items():
+        assert f"| `{name}` | {words.rstrip('.')} |" in text
+
+
+def test_the_lock_file_of_a_run_is_a_recipe(tmp_path):
+    recipe = read_recipe("digits-lottery")
+    write_lock(tmp_path / "digits.lock.json", make_lock(recipe, "ab"))
+    assert read_recipe(str(tmp_path / "digits.lock.json")) == recipe
+    (tmp_path / "other.json").write_text("{}")
+    assert "the lock file cannot be read" in failure(tmp_path / "other.json", read_recipe)
+
+
+def test_files_are_relative_to_the_recipe_wherever_it_is_printed(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "r.yaml").write_text("data: {source: x.csv}")
+    monkeypatch.chdir(tmp_path)
+    recipe = read_recipe("in/r.yaml")
+    (tmp_path / "printed.yaml").write_text(print_recipe(recipe))
+    assert read_recipe("printed.yaml") == recipe
+    assert recipe.data.source == str(tmp_path / "in" / "x.csv")
 
 
 def test_files_are_relative_to_the_recipe(tmp_path):
@@ -192,6 +220,10 @@ CONTRADICTIONS = {
     "pruning: {activations: 0.5, activations_from_epoch: 70}": (
         "epoch 70 is never reached",
         "pruning.activations_from_epoch",
+    ),
+    "pruning: {neurons: 0.5, from_epoch: 60}": (
+        "epoch 60 is never reached",
+        "pruning.from_epoch",
     ),
     "pruning: {method: iterative, rewind: 60}": (
         "rewinding to the weights of epoch 60, but training has 60",
