@@ -56,7 +56,7 @@ def write_checkpoint(path: Path, state: Checkpoint) -> None:
     """Replace the file by the new state at once."""
     facts = {"format": FORMAT, "position": asdict(state.position), "masked": state.masked}
     stream = io.BytesIO()
-    named = {
+    named: dict[str, Any] = {
         f"{group}/{number}": array
         for group, arrays in state.arrays.items()
         for number, array in enumerate(arrays)
