@@ -19,6 +19,7 @@ from qapflow.errors import QapflowError, UsageError
 from qapflow.options import (
     add_build_options,
     add_cost_options,
+    add_train_options,
     add_verify_options,
     build_settings,
     cost_settings,
@@ -77,6 +78,9 @@ def make_parser() -> argparse.ArgumentParser:
 
     cost = _verb(verbs, "cost", "count what a model costs in bits, before any build", run_cost)
     add_cost_options(cost)
+
+    train = _verb(verbs, "train", "train a model, quantized and pruned, by a recipe", run_train)
+    add_train_options(train)
 
     boards = _verb(verbs, "boards", "list boards, or show and check one", run_boards)
     boards.add_argument("board", nargs="?", help="a name, a part string, or a .toml file")
@@ -258,6 +262,25 @@ def run_cost(options: argparse.Namespace) -> int:
     found = cost_of_model(settings, with_board=options.board is not None)
     text = render_cost_json(found) if options.json else render_cost(found, color=_color())
     sys.stdout.write(text)
+    return 0
+
+
+def run_train(options: argparse.Namespace) -> int:
+    """Train by a recipe, or list presets, or print a recipe."""
+    from qapflow.training import chosen_recipe, list_recipes, train_by
+
+    if options.preset == "list":
+        print(list_recipes(), end="")
+        return 0
+    recipe, text = chosen_recipe(options)
+    if options.print_recipe:
+        print(text, end="")
+        return 0
+    summary = train_by(recipe, options)
+    if options.json:
+        print(json.dumps(summary.facts))
+    elif not options.quiet:
+        print(summary.text)
     return 0
 
 

@@ -92,6 +92,24 @@ def add_cost_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
 
+def add_train_options(parser: argparse.ArgumentParser) -> None:
+    """Add everything `qapflow train` takes."""
+    parser.add_argument("recipe", nargs="?", type=Path, help="a .yaml file with settings")
+    parser.add_argument(
+        "--preset", metavar="NAME", help="a recipe that comes with qapflow; `list` shows all"
+    )
+    parser.add_argument("--data", metavar="SOURCE", help="in place of the recipe's data.source")
+    parser.add_argument("-o", "--output", type=Path, help="the model file, .h5 (default: NAME.h5)")
+    parser.add_argument("--seed", type=int, help="in place of the recipe's seed")
+    parser.add_argument("--board", help="also estimate every saved model on this board")
+    parser.add_argument("--fresh", action="store_true", help="start again, do not resume")
+    parser.add_argument(
+        "--print-recipe", action="store_true", help="print every setting and train nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+
+
 def cost_settings(options: argparse.Namespace) -> BuildSettings:
     """Turn the options of `qapflow cost` into settings.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 
 class Progress:
@@ -41,3 +43,67 @@ class Progress:
                 self._status.update(f"{name} ...")
             else:
                 self._console.print(f"[green]{'=' if state == 'cached' else '+'}[/] {name}")
+
+
+class TrainProgress:
+    """Shows how far a training is: a bar by stage, the last epoch's figures, saved models."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._progress: Any = None
+        self._task: Any = None
+        self._fold = ""
+        self._stages = 1
+        if not quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+            from rich.progress import TimeRemainingColumn as Left
+
+            words = TextColumn("{task.description}"), TextColumn("{task.fields[figures]}")
+            columns = (words[0], BarColumn(), MofNCompleteColumn(), Left(), words[1])
+            self._progress = Progress(*columns, console=Console(stderr=True))
+
+    def __enter__(self) -> TrainProgress:
+        if self._progress:
+            self._progress.start()
+            self._task = self._progress.add_task("reading", total=None, figures="")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._progress:
+            self._progress.stop()
+
+    def event(self, name: str, facts: Mapping[str, Any]) -> None:
+        """Hear "fold", "resumed", "epoch" or "point" with its facts."""
+        if not self._progress:
+            return
+        if name == "fold":
+            self._stages = facts["stages"]
+            self._fold = f"fold {facts['fold'] + 1}/{facts['folds']} " * (facts["folds"] > 1)
+        elif name == "resumed":
+            self._progress.console.print(f"goes on after epoch {facts['epoch']}")
+        elif name == "epoch":
+            stage = f"stage {facts['stage'] + 1}/{self._stages}" if self._stages > 1 else "training"
+            figures = f"accuracy {facts['val_accuracy']:.4f}"
+            if "sparsity" in facts:
+                figures += f", zeros {facts['sparsity']:.1%}"
+            done, total = facts["epoch"] + 1, facts["epochs"]
+            text = self._fold + stage
+            self._progress.update(
+                self._task, description=text, completed=done, total=total, figures=figures
+            )
+        elif name == "point":
+            self._progress.console.print(f"{self._fold}{point_text(facts)}")
+
+
+def point_text(row: Mapping[str, Any]) -> str:
+    """Return one line about a saved model."""
+    zeros = f", {row['sparsity']:.1%} zeros" if "sparsity" in row else ""
+    return (
+        f"{row['model']}: test accuracy {row['accuracy']:.4f} ({row['test_samples']} samples)"
+        f"{zeros}, {row['cost_bops_input_own']:,.0f} BOPs, {row['cost_ebops']:,} EBOPs"
+    )

@@ -17,6 +17,7 @@ ONLY_IN = {
     "optuna": ("train/",),
     "sklearn": ("train/",),
     "polars": ("train/",),
+    "matplotlib": ("train/",),
     "h5py": ("frontend/",),
     "rich": ("cli.py", "progress.py", "report/", "cost/text.py"),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -14,11 +13,11 @@ from qapflow.train.magnitude import prune_layer, prune_to
 from qapflow.train.masks import (
     Masks,
     attach_masks,
-    forget_traces,
     read_masks,
     set_masks,
     sparsity,
 )
+from qapflow.train.switching import switch
 
 AHEAD = 1024  # steps for which a schedule is asked at once
 
@@ -86,10 +85,8 @@ class QuantizationAwarePruning(load_keras().keras.callbacks.Callback):  # type: 
         """Switch quantizers on or off."""
         wanted = (epoch >= self.weights_from_epoch, epoch >= self.activations_from_epoch)
         if wanted != self._quantized:
-            quantize = importlib.import_module("qapflow.train.quantize")
-            quantize.switch(self.model, weights=wanted[0], activations=wanted[1])
+            switch(self.model, weights=wanted[0], activations=wanted[1])
             self._quantized = wanted
-            forget_traces(self.model)
             self.model.train_function = self.model.make_train_function(force=True)
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:

@@ -68,6 +68,7 @@ def prune_units(
     pruned = {}
     for units in find_units(model):
         scores = _by_weights(units) if samples is None else _by_values(model, units, samples)
+        scores = np.where(_alive(units), scores, -1.0)
         number = min(round(share * units.count), units.count - 1)
         dead = np.argsort(scores, kind="stable")[:number]
         _mask(model, units, dead, optimizer)
@@ -121,6 +122,15 @@ def _is_by_channel(layer: Any) -> bool:
 def _is_depthwise(layer: Any) -> bool:
     kernel = vars(layer).get("depthwise_kernel")
     return kernel is not None and "pointwise_kernel" not in vars(layer) and kernel.shape[-1] == 1
+
+
+def _alive(units: Units) -> Array:
+    """Tell which units are not pruned yet."""
+    masks = vars(units.maker).get("_qapflow_masks", {})
+    if "kernel" not in masks:
+        return np.ones(units.count, bool)
+    alive: Array = np.any(np.asarray(masks["kernel"].mask).reshape(-1, units.count), axis=0)
+    return alive
 
 
 def _by_weights(units: Units) -> Array:

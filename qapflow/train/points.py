@@ -1,0 +1,176 @@
+"""The end of a training stage: a proved model file, and one row with every metric and cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qapflow.cost.model import cost_of_model
+from qapflow.lower.files import write_file
+from qapflow.settings import BuildSettings
+from qapflow.train.checkpoint import Position
+from qapflow.train.data import Data
+from qapflow.train.finalize import Finalized, finalize
+from qapflow.train.libraries import load_keras
+from qapflow.train.loop import Job
+from qapflow.train.masks import KERNELS, all_layers, attached_masks, read_masks, sparsity
+from qapflow.train.metrics import (
+    States,
+    artificial_intelligence_quotient,
+    join_states,
+    measure,
+    neural_efficiency,
+    observe_states,
+)
+from qapflow.train.stages import Stage
+
+Array = NDArray[Any]
+Row = dict[str, Any]
+
+ROWS = "rows.jsonl"
+BATCH = 1024
+
+
+@dataclass(frozen=True)
+class Point:
+    """One saved model: its row and its file."""
+
+    row: Row
+    path: Path
+
+
+def save_point(
+    job: Job, data: Data, stage: Stage, position: Position, folder: Path, board: str | None = None
+) -> tuple[Point, Finalized]:
+    """Finalize the model as `folder`/NN.h5, proved on the test samples, and measure it.
+
+    Figures are those of the saved file: its Keras predictions, which are the integer network's,
+    and its costs after quantization.
+
+    Raises:
+        CheckFailed: the file does not compute what Keras computes.
+        ModelUnsupported: the front end cannot read the model.
+    """
+    path = folder / f"{stage.number:02}.h5"
+    made = finalize(job.model, path, data.x_test, require_exact=_is_quantized(job))
+    found = cost_of_model(
+        BuildSettings(path, board=board or BuildSettings.board), with_board=board is not None
+    )
+    row: Row = {
+        "name": job.recipe.name,
+        "seed": job.recipe.seed,
+        "fold": job.number,
+        "stage": stage.number,
+        "epochs": position.epoch,
+        "best_epoch": position.best_epoch,
+        **_held(job, made, data),
+        **_shares(job),
+        **{f"cost_{name}": value for name, value in asdict(found.cost.total).items()},
+        **_estimate(found.board),
+        "test_samples": made.samples,
+        "mismatches": made.mismatches,
+        "exact": made.exact,
+        "removed_units": dict(made.removed),
+        "model": path.name,
+        "model_digest": found.model_digest,
+    }
+    return Point(row, path), made
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the rows of a run, none if it has none yet."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+
+def write_row(path: Path, row: Row) -> None:
+    """Add a row to a run's, in place of one of the same fold and stage; all at once."""
+    key = (row["fold"], row["stage"])
+    rows = [old for old in read_rows(path) if (old["fold"], old["stage"]) != key]
+    rows = sorted([*rows, row], key=lambda item: (item["fold"], item["stage"]))
+    text = "".join(json.dumps(item, sort_keys=True) + "\n" for item in rows)
+    write_file(path, text.encode())
+
+
+def choose(rows: Sequence[Row]) -> Row:
+    """Return the cheapest row that lost no accuracy.
+
+    Cheapest by BOPs (input at its own bits); no loss: validation accuracy of at least the best
+    row's less its standard error sqrt(a (1 - a) / n). Test accuracy chooses nothing.
+    """
+    best = max(rows, key=lambda row: row["val_accuracy"])
+    level = best["val_accuracy"] - standard_error(best["val_accuracy"], best["val_samples"])
+    kept = [row for row in rows if row["val_accuracy"] >= level]
+    return min(kept, key=lambda row: (row["cost_bops_input_own"], -row["val_accuracy"]))
+
+
+def standard_error(accuracy: float, samples: int) -> float:
+    """Return the standard error of a share of `samples` (binomial)."""
+    return float(np.sqrt(accuracy * (1.0 - accuracy) / max(samples, 1)))
+
+
+def _held(job: Job, made: Finalized, data: Data) -> Row:
+    """Every metric on the test samples; on validation samples what chooses between models."""
+
+    def outputs(x: Array) -> Array:
+        return np.asarray(made.model.predict(x, batch_size=BATCH, verbose=0))
+
+    kind = job.recipe.model.output
+    held = measure(outputs(data.x_validation), data.y_validation, data.classes, kind)
+    test = measure(outputs(data.x_test), data.y_test, data.classes, kind)
+    efficiency = neural_efficiency(_observe(made.model, data.x_test), len(data.x_test))
+    return {
+        "val_accuracy": held.accuracy,
+        "val_samples": held.samples,
+        "accuracy": test.accuracy,
+        "auc": test.auc,
+        "background_efficiency": test.background_efficiency,
+        "neural_efficiency": efficiency.network,
+        "neural_efficiency_by_layer": dict(efficiency.by_layer),
+        "aiq": artificial_intelligence_quotient(efficiency.network, test.accuracy),
+    }
+
+
+def _observe(model: Any, x: Array) -> dict[str, States]:
+    """Return the states of weighted layers, after their normalization, before activations."""
+    tensors = {}
+    for layer in all_layers(model):
+        if any(vars(layer).get(name) is not None for name in KERNELS):
+            following = [node.layer for node in layer.outbound_nodes]
+            normal = [item for item in following if "BatchNormalization" in type(item).__name__]
+            tensors[layer.name] = (normal or [layer])[0].output
+    part = load_keras().keras.Model(model.inputs, list(tensors.values()))
+    parts: dict[str, list[States]] = {name: [] for name in tensors}
+    for start in range(0, len(x), BATCH):
+        made = part(x[start : start + BATCH], training=False)
+        for name, values in zip(tensors, made if len(tensors) > 1 else [made], strict=True):
+            parts[name].append(observe_states(np.asarray(values)))
+    return {name: join_states(items) for name, items in parts.items()}
+
+
+def _shares(job: Job) -> Row:
+    masks = attached_masks(job.model)
+    if not masks:
+        return {}
+    kept = sum(float(np.sum(mask)) for mask in read_masks(masks))
+    total = sum(item.mask.shape.num_elements() for item in masks)
+    return {"masked": 1.0 - kept / total, "sparsity": sparsity(masks)[""]}
+
+
+def _estimate(board: Any) -> Row:
+    if board is None:
+        return {}
+    figures = {f"estimate_{name}": figure.value for name, figure in board.totals.items()}
+    return {"board": board.target.name, "fits": board.fits, **figures}
+
+
+def _is_quantized(job: Job) -> bool:
+    quantization = job.recipe.quantization
+    return max(quantization.weights, quantization.activations, quantization.input) < 32

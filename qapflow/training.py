@@ -1,0 +1,119 @@
+"""The verb `train`: from options to a recipe, and from its result to words."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qapflow.errors import ToolMissing, UsageError
+from qapflow.progress import TrainProgress
+
+if TYPE_CHECKING:
+    from qapflow.train.recipe import Recipe
+    from qapflow.train.run import TrainResult
+
+EXTRA = ("tensorflow", "tf_keras", "qkeras", "tensorflow_model_optimization", "sklearn", "pydantic")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is said about a run: words, and the same as JSON-able facts."""
+
+    text: str
+    facts: dict[str, Any]
+
+
+def chosen_recipe(options: argparse.Namespace) -> tuple[Recipe, str]:
+    """Return the recipe that options name, with their changes, and all its settings as text.
+
+    Raises:
+        UsageError: none or two are named, or it is wrong.
+        ToolMissing: the [train] extra is not installed.
+    """
+    _need_extra()
+    from qapflow.train.recipe_check import check_recipe
+    from qapflow.train.recipe_file import print_recipe, read_recipe
+
+    if (options.recipe is None) == (options.preset is None):
+        raise UsageError(
+            "name one recipe" if options.recipe is None else "a recipe and a preset are two",
+            at="qapflow train",
+            hint="qapflow train recipe.yaml, or --preset NAME; --preset list shows the names",
+        )
+    recipe = read_recipe(options.recipe or options.preset)
+    if options.data is not None:
+        data = recipe.data.model_copy(update={"source": options.data})
+        recipe = recipe.model_copy(update={"data": data})
+    if options.seed is not None:
+        recipe = type(recipe).model_validate({**recipe.model_dump(), "seed": options.seed})
+    check_recipe(recipe)
+    return recipe, print_recipe(recipe)
+
+
+def list_recipes() -> str:
+    """Return the names of all presets, a line each."""
+    _need_extra()
+    from qapflow.train.recipe_file import list_presets
+
+    presets = list_presets()
+    width = max(map(len, presets))
+    return "".join(f"{name:<{width}}  {text}\n" for name, text in sorted(presets.items()))
+
+
+def train_by(recipe: Recipe, options: argparse.Namespace) -> Summary:
+    """Train and say what came of it."""
+    from qapflow.train.run import train
+
+    output = options.output or Path(f"{recipe.name}.h5")
+    with TrainProgress(quiet=options.quiet or options.json) as progress:
+        result = train(
+            recipe, output, board=options.board, fresh=options.fresh, listen=progress.event
+        )
+    return Summary(_text(result), _facts(result))
+
+
+def _facts(result: TrainResult) -> dict[str, Any]:
+    return {
+        "format": "qapflow train 1",
+        "model": str(result.model),
+        "folder": str(result.folder),
+        "chosen": result.chosen,
+        "rows": list(result.rows),
+    }
+
+
+def _text(result: TrainResult) -> str:
+    """Return a table of all saved models, the chosen one marked, and where everything lies."""
+    head = (
+        f"{'fold':>4} {'model':<8}{'zeros':>8}{'accuracy':>10}{'BOPs':>14}{'EBOPs':>12}{'CSD':>9}"
+    )
+    lines = [head]
+    for row in result.rows:
+        zeros = f"{row['sparsity']:.1%}" if "sparsity" in row else "-"
+        mark = "  <- chosen" if row == result.chosen else ""
+        lines.append(
+            f"{row['fold']:>4} {row['model']:<8}{zeros:>8}{row['accuracy']:>10.4f}"
+            f"{row['cost_bops_input_own']:>14,.0f}{row['cost_ebops']:>12,}"
+            f"{row['cost_csd_digits']:>9,}{mark}"
+        )
+    chosen = result.chosen
+    exact = "bit-exact" if chosen["exact"] else f"{chosen['mismatches']} values differ"
+    lines += [
+        "accuracy on the test samples; BOPs with the input at its own bits; the cheapest model is",
+        "chosen whose validation accuracy is within one standard error of the best",
+        f"integer network = Keras: {exact} on {chosen['test_samples']} test samples",
+        f"written to {result.model}; rows, states and curves in {result.folder}/",
+    ]
+    return "\n".join(lines)
+
+
+def _need_extra() -> None:
+    import importlib.util
+
+    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ToolMissing(
+            f"training needs the Python package {missing[0]}", hint="pip install 'qapflow[train]'"
+        )
