@@ -1,0 +1,218 @@
+"""Where the binary point of each quantizer stands: least squared error on what it quantizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qapflow.errors import UsageError
+from qapflow.train.libraries import load_keras
+from qapflow.train.quantizers import make_quantizer, relu, signed
+from qapflow.train.switching import ACTIVATIONS, OFF, leaf_layers, retrace, switch
+
+Array = NDArray[Any]
+QuantizerTexts = dict[str, dict[str, str]]
+
+SAMPLES = 1024
+BATCH = 256
+TRIED = 6  # integer bits below those that hold the largest value
+KERNELS = {
+    "kernel_quantizer": "kernel",
+    "depthwise_quantizer": "depthwise_kernel",
+    "pointwise_quantizer": "pointwise_kernel",
+    "bias_quantizer": "bias",
+}
+
+
+def least_error_integer(values: Array, bits: int, *, keep_negative: bool = True) -> int | None:
+    """Return the integer bits (sign not counted) of least squared error; None for all zeros.
+
+    Of equal errors the smaller range. Values are rounded half to even and saturate.
+    """
+    flat = np.ravel(np.asarray(values, np.float64))
+    flat = flat if keep_negative else np.maximum(flat, 0)
+    peak = float(np.abs(flat).max()) if flat.size else 0.0
+    if not peak:
+        return None
+    top = int(np.ceil(np.log2(peak))) + 1
+    magnitude = bits - keep_negative
+    errors = {}
+    for integer in range(top - TRIED, top + 1):
+        step = 2.0 ** (integer - magnitude)
+        low = -(2**magnitude) if keep_negative else 0
+        codes = np.clip(np.round(flat / step), low, 2**magnitude - 1)
+        errors[integer] = float(np.sum((codes * step - flat) ** 2))
+    return min(errors, key=lambda integer: (errors[integer], integer))
+
+
+def choose_integer_bits(
+    model: Any, samples: Array | None, *, weights: bool = True, activations: bool = True
+) -> QuantizerTexts:
+    """Set the integer bits of a model's quantizers to those of least squared error.
+
+    Weights and biases (as folded, if the layer folds) by their values, activations by what they
+    are on `samples` [n, *shape] with all quantization off. Quantizers with scales of their own
+    (auto_po2, binary, ternary, po2) stay, and so do those of all-zero values. Statistics of batch
+    normalization that were never updated are set by one pass over the samples first.
+
+    Returns:
+        What `write_quantizers` takes to do the same to a copy of the model.
+    """
+    if samples is not None:
+        _settle(model, samples[:SAMPLES])
+    if activations and samples is not None:
+        for layer, attribute, values in _activation_values(model, samples[:SAMPLES]):
+            _choose(layer, attribute, values)
+    for layer in leaf_layers(model) if weights else ():
+        for attribute in KERNELS:
+            held = _weight_values(layer, attribute)
+            if held is not None:
+                _choose(layer, attribute, held)
+    retrace(model)
+    return read_quantizers(model)
+
+
+def read_quantizers(model: Any) -> QuantizerTexts:
+    """Return the text of every fixed-point quantizer, by layer and attribute."""
+    found: QuantizerTexts = {}
+    for layer in leaf_layers(model):
+        for attribute in (*KERNELS, *ACTIVATIONS):
+            quantizer = _quantizer(layer, attribute)
+            if type(quantizer).__name__ in ("quantized_bits", "FixedPoint"):
+                if getattr(quantizer, "alpha", None) == 1 and quantizer.keep_negative:
+                    text = signed(int(quantizer.bits), int(quantizer.integer))
+                    found.setdefault(layer.name, {})[attribute] = text
+            elif type(quantizer).__name__ == "quantized_relu" and _is_simple_relu(quantizer):
+                text = relu(int(quantizer.bits), int(quantizer.integer))
+                found.setdefault(layer.name, {})[attribute] = text
+    return found
+
+
+def write_quantizers(model: Any, texts: Mapping[str, Mapping[str, str]]) -> None:
+    """Give layers the quantizers that `read_quantizers` returned.
+
+    Raises UsageError when the model has no such layer.
+    """
+    layers = {layer.name: layer for layer in leaf_layers(model)}
+    for name, attributes in texts.items():
+        if name not in layers:
+            raise UsageError(f"the model has no layer {name!r} to quantize")
+        for attribute, text in attributes.items():
+            _set(layers[name], attribute, text)
+    retrace(model)
+
+
+def _settle(model: Any, samples: Array) -> None:
+    """Give folded normalizations that have seen nothing the statistics of the samples."""
+    fresh = [
+        layer
+        for layer in leaf_layers(model)
+        if hasattr(layer, "updates_made") and not float(layer.updates_made)
+    ]
+    if fresh:
+        kept = {layer.name: layer.momentum for layer in fresh}
+        for layer in fresh:
+            layer.momentum = 0.0
+        model(samples, training=True)
+        for layer in fresh:
+            layer.momentum = kept[layer.name]
+
+
+def _activation_values(model: Any, samples: Array) -> Iterator[tuple[Any, str, Array]]:
+    """Yield each activation that is quantized with its values in float32."""
+    was_off = {id(layer): dict(vars(layer).get(OFF, {})) for layer in leaf_layers(model)}
+    places = [
+        (layer, attribute)
+        for layer in model.layers
+        for attribute in ACTIVATIONS
+        if _is_choosable(_quantizer(layer, attribute)) and len(layer.inbound_nodes) == 1
+    ]
+    switch(model, weights=False, activations=False)
+    try:
+        part = load_keras().keras.Model(model.inputs, [layer.output for layer, _ in places])
+        batches = [
+            part(samples[start : start + BATCH], training=False)
+            for start in range(0, len(samples), BATCH)
+        ]
+    finally:
+        _switch_back(model, was_off)
+    for number, (layer, attribute) in enumerate(places):
+        made = [np.asarray(b[number] if len(places) > 1 else _only(b)) for b in batches]
+        yield layer, attribute, np.concatenate(made)
+
+
+def _only(made: Any) -> Any:
+    return made[0] if isinstance(made, list | tuple) else made
+
+
+def _switch_back(model: Any, was_off: Mapping[int, Mapping[str, Any]]) -> None:
+    """Switch on what was on before."""
+    for layer in leaf_layers(model):
+        off = vars(layer).get(OFF, {})
+        for name in [name for name in off if name not in was_off[id(layer)]]:
+            vars(layer)[name] = off.pop(name)
+
+
+def _weight_values(layer: Any, attribute: str) -> Array | None:
+    if not _is_choosable(_quantizer(layer, attribute)):
+        return None
+    if hasattr(layer, "folded"):
+        kernel, bias = layer.folded()
+        return np.asarray(bias if attribute == "bias_quantizer" else kernel)
+    weight = vars(layer).get(KERNELS[attribute])
+    return None if weight is None else np.asarray(weight)
+
+
+def _quantizer(layer: Any, attribute: str) -> Any:
+    """Return the quantizer object that stands for an attribute, also while switched off."""
+    if attribute in KERNELS:
+        return getattr(layer, f"{attribute}_internal", None)
+    return vars(layer).get(OFF, {}).get(attribute, getattr(layer, attribute, None))
+
+
+def _is_choosable(quantizer: Any) -> bool:
+    kind = type(quantizer).__name__
+    if kind in ("quantized_bits", "FixedPoint"):
+        fixed = quantizer.alpha == 1 and quantizer.keep_negative and not quantizer.symmetric
+        return bool(fixed and quantizer.bits > 1)
+    return kind == "quantized_relu" and _is_simple_relu(quantizer)
+
+
+def _is_simple_relu(quantizer: Any) -> bool:
+    return not (
+        quantizer.use_sigmoid or quantizer.negative_slope or quantizer.relu_upper_bound is not None
+    )
+
+
+def _choose(layer: Any, attribute: str, values: Array) -> None:
+    quantizer = _quantizer(layer, attribute)
+    unsigned = type(quantizer).__name__ == "quantized_relu"
+    bits = int(quantizer.bits)
+    integer = least_error_integer(values, bits, keep_negative=not unsigned)
+    if integer is None:
+        return
+    if attribute in ACTIVATIONS or attribute == "bias_quantizer":
+        # QKeras activates with no negative ones, and biases start too small to say much.
+        integer = max(integer, 0)
+    _set(layer, attribute, relu(bits, integer) if unsigned else signed(bits, integer))
+
+
+def _set(layer: Any, attribute: str, text: str) -> None:
+    quantizer = make_quantizer(text)
+    if attribute in KERNELS:
+        vars(layer)[f"{attribute}_internal"] = quantizer
+        constraint: Any = getattr(layer, attribute.replace("quantizer", "constraint"), None)
+        if type(constraint).__name__ == "Clip":
+            constraint.max_value = max(1.0, float(quantizer.max()))
+            constraint.min_value = -constraint.max_value
+        return
+    if attribute == "quantizer":  # of a QActivation, which is saved by its text
+        layer.activation = text
+    off = vars(layer).get(OFF, {})
+    if attribute in off:
+        off[attribute] = quantizer
+    else:
+        vars(layer)[attribute] = quantizer

@@ -1,0 +1,162 @@
+"""The quantized form of each kind of Keras layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from qapflow.train.libraries import load_keras
+from qapflow.train.quantizers import bias_quantizer, make_quantizer, relu, weight_quantizer
+from qapflow.train.recipe import FLOAT_BITS, LayerBits, QuantizationRecipe
+
+WEIGHTED = {
+    "Dense": "QDense",
+    "Conv1D": "QConv1D",
+    "Conv2D": "QConv2D",
+    "DepthwiseConv2D": "QDepthwiseConv2D",
+}
+KEPT = (
+    "BatchNormalization", "Flatten", "Reshape", "Permute", "RepeatVector", "MaxPooling1D",
+    "MaxPooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Dropout", "SpatialDropout1D",
+    "SpatialDropout2D", "GaussianDropout", "GaussianNoise", "ActivityRegularization",
+    "Concatenate", "Maximum", "Minimum", "ZeroPadding1D", "ZeroPadding2D", "Cropping1D",
+    "Cropping2D", "UpSampling1D", "UpSampling2D", "Softmax",
+)  # fmt: skip
+QUANTIZED_BEHIND = (
+    "Add", "Subtract", "Multiply", "Average", "AveragePooling1D", "AveragePooling2D",
+    "GlobalAveragePooling1D", "GlobalAveragePooling2D",
+)  # fmt: skip
+INTEGER = 2
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """Layers to call one after another, the weights of the first, or why there are none."""
+
+    layers: tuple[Any, ...] = ()
+    weights: list[Any] = field(default_factory=list)
+    problem: str = ""
+
+
+def replace_layer(
+    layer: Any,
+    settings: QuantizationRecipe,
+    own: LayerBits,
+    normalization: Any = None,
+    *,
+    ends: bool = False,
+) -> Replacement:
+    """Return what stands for one float layer; `ends` tells that the model gives out its values.
+
+    `normalization` is a batch normalization to fold into it.
+    """
+    kind = type(layer).__name__
+    bits = settings.activations if own.activations is None else own.activations
+    if kind in WEIGHTED:
+        return _weighted(layer, settings, own, normalization, bits, ends=ends)
+    if kind in KEPT or kind.startswith(("Q", "Folded")):
+        return Replacement((_copy(layer),), layer.get_weights())
+    qkeras = load_keras().qkeras
+    if kind in QUANTIZED_BEHIND:
+        if ends or bits >= FLOAT_BITS:
+            return Replacement((_copy(layer),))
+        text = f"quantized_bits({bits},{min(INTEGER, bits - 1)},alpha=1)"
+        return Replacement((_copy(layer), qkeras.QActivation(text, name=f"{layer.name}_quantizer")))
+    if kind == "ReLU" and (layer.max_value is not None or layer.negative_slope or layer.threshold):
+        return Replacement(problem="a ReLU with a bound, slope or threshold has no quantized form")
+    if kind == "ReLU":
+        name: str | None = "relu"
+    elif kind == "Activation":
+        name = _name(layer.activation)
+    else:
+        return Replacement(problem="it has no quantized form here")
+    text_or_none = _activation(name, bits, ends=ends)
+    if text_or_none is None:
+        return Replacement(problem=f"the activation {name!r} has no quantized form")
+    if text_or_none in ("linear", "softmax", "sigmoid", "tanh", "relu"):
+        keras_layer = load_keras().keras.layers.Activation(text_or_none, name=layer.name)
+        return Replacement((keras_layer,))
+    return Replacement((qkeras.QActivation(text_or_none, name=layer.name),))
+
+
+def _weighted(
+    layer: Any,
+    settings: QuantizationRecipe,
+    own: LayerBits,
+    normalization: Any,
+    bits: int,
+    *,
+    ends: bool,
+) -> Replacement:
+    from qapflow.train import keras_classes
+
+    name = _name(layer.activation)
+    activation = _activation(name, bits, ends=ends)
+    if activation is None:
+        return Replacement(problem=f"the activation {name!r} has no quantized form")
+    if getattr(layer, "groups", 1) != 1:
+        return Replacement(problem="convolutions in groups have no quantized form")
+    plain = WEIGHTED[type(layer).__name__]
+    role = "depthwise" if plain == "QDepthwiseConv2D" else "kernel"
+    weights = settings.weights if own.weights is None else own.weights
+    biases = settings.biases if own.biases is None else own.biases
+    quantizer = weight_quantizer(settings, weights, settings.weight_integer_bits)
+    config = {
+        key: value
+        for key, value in layer.get_config().items()
+        if key not in ("groups", "kernel_constraint", "depthwise_constraint")
+    } | {
+        "activation": None if activation == "linear" else make_quantizer_or_name(activation),
+        f"{role}_quantizer": make_quantizer(quantizer),
+        "bias_quantizer": make_quantizer(bias_quantizer(settings, weights, biases)),
+    }
+    if role == "depthwise":
+        config = {
+            k: v for k, v in config.items() if not k.startswith("kernel_") or k == "kernel_size"
+        }
+    if normalization is None:
+        made = getattr(load_keras().qkeras, plain)(**config)
+        return Replacement((made,), layer.get_weights())
+    config |= {"momentum": normalization.momentum, "epsilon": normalization.epsilon}
+    made = getattr(keras_classes, plain.replace("Q", "Folded", 1))(**config)
+    return Replacement((made,), _folded_weights(layer, normalization))
+
+
+def make_quantizer_or_name(text: str) -> Any:
+    """Return a quantizer for what is one, and Keras's own name for what is not."""
+    return make_quantizer(text) if "(" in text else text
+
+
+def _folded_weights(layer: Any, normalization: Any) -> list[Any]:
+    """Return the weights of the folded layer: the bias only moves the mean."""
+    kernel, *rest = layer.get_weights()
+    mean = np.asarray(normalization.moving_mean)
+    variance = np.asarray(normalization.moving_variance)
+    gamma = np.ones_like(mean) if normalization.gamma is None else np.asarray(normalization.gamma)
+    beta = np.zeros_like(mean) if normalization.beta is None else np.asarray(normalization.beta)
+    shifted = mean - rest[0] if rest else mean
+    updates = np.float32(1e3)  # the statistics are learned: no fast start
+    return [kernel, gamma, beta, shifted, variance, updates, np.float32(0)]
+
+
+def _activation(name: str | None, bits: int, *, ends: bool) -> str | None:
+    """Return a quantizer's text or Keras's name of an activation; None if there is neither."""
+    if name == "linear" or (ends and name in ("softmax", "sigmoid", "tanh")):
+        return name
+    if name == "softmax":
+        return name
+    if name == "relu":
+        return relu(bits, min(INTEGER, bits))
+    if name in ("tanh", "sigmoid"):
+        return name if bits >= FLOAT_BITS else f"quantized_{name}({bits})"
+    return None
+
+
+def _name(activation: Any) -> str:
+    return str(getattr(activation, "__name__", type(activation).__name__))
+
+
+def _copy(layer: Any) -> Any:
+    return type(layer).from_config(layer.get_config())
