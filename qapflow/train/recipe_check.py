@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from qapflow.errors import UsageError
 from qapflow.train.recipe import (
     FLOAT_BITS,
-    ConvRecipe,
     DenseRecipe,
     ModelRecipe,
     PruningRecipe,
     Recipe,
     SearchRecipe,
 )
+from qapflow.train.recipe_errors import nearest
+from qapflow.train.recipe_layers import kernel_names, layer_names
 from qapflow.train.recipe_schedule import changes, pruning_end, total_epochs
 
 Finding = tuple[str, str, str]  # key, what is wrong, the way out
@@ -29,6 +30,7 @@ def check_recipe(recipe: Recipe) -> None:
         *_schedule(recipe),
         *_pruning_kind(recipe.pruning),
         *_lost_zeros(recipe),
+        *_names(recipe),
         *_patterns(recipe),
         *_bits(recipe),
         *_model(recipe.model),
@@ -128,17 +130,35 @@ def _patterns(recipe: Recipe) -> Iterator[Finding]:
         elif pruning.method == "polynomial":
             what = "m-by-n is one sparsity from the beginning, no schedule leads to it"
             yield "pruning.m_by_n", what, "use method: constant"
-    named = set(pruning.layers)
-    conv = any(isinstance(layer, ConvRecipe) for layer in recipe.model.layers)
-    if pruning.block and conv and not any(name.startswith("dense") for name in named):
-        what = "blocks are tiles of matrices; kernels of convolutions are none"
-        yield "pruning.block", what, "name the dense layers in pruning.layers, or use m_by_n"
-    if pruning.block and not conv:
-        units = [layer.units for layer in recipe.model.layers if isinstance(layer, DenseRecipe)]
-        smallest = min(units, default=max(pruning.block))
-        if not named and recipe.model.file is None and max(pruning.block) > smallest:
-            what = f"a block of {pruning.block[0]}x{pruning.block[1]} is larger than a layer"
-            yield "pruning.block", what, f"give at most {smallest}, the smallest layer's units"
+    if pruning.block and recipe.model.file is None:
+        yield from _blocks(recipe, *pruning.block)
+
+
+def _blocks(recipe: Recipe, height: int, width: int) -> Iterator[Finding]:
+    named = recipe.pruning.layers or kernel_names(recipe.model)
+    for name in named:
+        if "conv" in name:
+            what = f"blocks are tiles of matrices; the kernel of {name} is none"
+            yield "pruning.block", what, "name the dense layers in pruning.layers, or use m_by_n"
+            return
+    units = [layer.units for layer in recipe.model.layers if isinstance(layer, DenseRecipe)]
+    smallest = min(units, default=max(height, width))
+    if not recipe.pruning.layers and max(height, width) > smallest:
+        what = f"a block of {height}x{width} is larger than a layer"
+        yield "pruning.block", what, f"give at most {smallest}, the smallest layer's units"
+
+
+def _names(recipe: Recipe) -> Iterator[Finding]:
+    """Find layers that the architecture does not have; those of a file are known later."""
+    if recipe.model.file is not None:
+        return
+    for key, names, known in (
+        ("quantization.layers", tuple(recipe.quantization.layers), layer_names(recipe.model)),
+        ("pruning.layers", recipe.pruning.layers, kernel_names(recipe.model)),
+    ):
+        for name in names:
+            if name not in known:
+                yield key, f"the model has no layer {name!r}", nearest(name, known)
 
 
 def _bits(recipe: Recipe) -> Iterator[Finding]:

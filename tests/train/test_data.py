@@ -5,6 +5,9 @@ import urllib.error
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 pytest.importorskip("pydantic")
 pytest.importorskip("sklearn")
@@ -332,6 +335,43 @@ def test_wrong_sources(tmp_path):
     np.save(tmp_path / "one.npy", X)
     (tmp_path / "one.npy").rename(tmp_path / "one.npz")
     assert "this is one array, not an archive" in failure(tmp_path / "one.npz")
+
+
+KINDS = st.sampled_from(["<f8", "<f4", "<f2", "<i8", "|u1", "|i1", "|b1", "<c8", "<U2", "|S1"])
+ARRAY = KINDS.flatmap(
+    lambda kind: arrays(kind, array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=9))
+)
+NAMES = st.sampled_from(["x", "y", "x_train", "y_train", "x_test", "y_test", "classes", "features"])
+SMALL = st.builds(
+    lambda x, y, more: {"x": x, "y": y, **more},
+    arrays("<f4", (30, 2), elements=st.floats(-4, 4, width=32)),
+    st.permutations([0, 1, 2] * 10),
+    st.dictionaries(NAMES, ARRAY, max_size=2),
+)
+
+
+@given(st.dictionaries(NAMES, ARRAY) | SMALL)
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_any_arrays_are_sound_data_or_a_message(tmp_path, content):
+    path = save(tmp_path, **content)
+    try:
+        data = load_data(DataRecipe(source=str(path)))
+    except UsageError:
+        return
+    for x, y in (
+        (data.x_train, data.y_train),
+        (data.x_validation, data.y_validation),
+        (data.x_test, data.y_test),
+    ):
+        assert len(x) == len(y) > 0
+        assert np.isfinite(x).all()
+        assert y.min() >= 0
+        assert y.max() < len(data.classes)
+    assert set(data.y_train) == set(range(len(data.classes)))
 
 
 class Bunch:

@@ -1,17 +1,32 @@
 """Recipes: read, checked, printed; every message names key, value and the way out."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("pydantic")
 
 from qapflow.errors import UsageError
 from qapflow.train.lock import make_lock, write_lock
-from qapflow.train.recipe import Recipe
+from qapflow.train.recipe import (
+    DataRecipe,
+    ModelRecipe,
+    PruningRecipe,
+    QuantizationRecipe,
+    Recipe,
+    SearchRecipe,
+    TrainingRecipe,
+)
 from qapflow.train.recipe_check import check_recipe
 from qapflow.train.recipe_file import list_presets, parse_recipe, print_recipe, read_recipe
+from qapflow.train.recipe_layers import kernel_names, layer_names
 from qapflow.train.recipe_schedule import last_change, pruning_end, total_epochs
+
+PARTS = (DataRecipe, ModelRecipe, QuantizationRecipe, PruningRecipe, TrainingRecipe, SearchRecipe)
 
 
 def failure(text, read=parse_recipe):
@@ -263,8 +278,19 @@ CONTRADICTIONS = {
         "at most 32",
     ),
     "pruning: {method: constant, block: [2, 2]}\nmodel: {layers: [{kind: conv1d}]}": (
-        "kernels of convolutions are none",
+        "the kernel of conv1d_1 is none",
         "name the dense layers",
+    ),
+    "quantization: {layers: {dense_4: {weights: 3}}}": (
+        "quantization.layers",
+        "the model has no layer 'dense_4'",
+        "did you mean 'dense_",
+    ),
+    "pruning: {method: constant, layers: [flatten_1]}\n"
+    "model: {layers: [{kind: flatten}, {kind: dense, units: 3}]}": (
+        "pruning.layers",
+        "the model has no layer 'flatten_1'",
+        "did you mean 'dense_1'",
     ),
     "quantization: {weights: 32, weight_quantizer: ternary}": ("32 means float, which ternary",),
     "quantization: {weights: 1, weight_quantizer: quantized_po2}": ("one for its exponent",),
@@ -310,12 +336,51 @@ def test_what_is_allowed_beside_the_refused():
         "pruning: {method: constant}\nquantization: {weights: 2, weight_quantizer: ternary}",
         "quantization: {weights: 4, weight_integer_bits: 3}",
         "quantization: {weights: 1}",
-        "model: {file: m.h5}",
+        "model: {file: m.h5}\npruning: {method: constant, layers: [its_own]}",
+        "quantization: {layers: {output: {weights: 8}, dense_3: {activations: 3}}}",
         "pruning: {method: constant, block: [2, 2], layers: [dense_1]}\n"
         "model: {layers: [{kind: conv1d}, {kind: flatten}, {kind: dense, units: 4}]}",
         "search: {trials: 3, units: [[1, 2], [1, 2], [3, 3]], bits: [4, 6]}",
     ):
         check_recipe(parse_recipe(text))
+
+
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 70),
+    st.floats(),
+    st.sampled_from(["none", "init", "dense", "polynomial", "iterative", "1", "", "digits"]),
+)
+KEYS = st.sampled_from(
+    [
+        *Recipe.model_fields,
+        *(key for part in PARTS for key in part.model_fields),
+        *("kind", "units", "dense_1", "nothing"),
+    ]
+)
+VALUES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3)
+)
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=4))
+@settings(max_examples=300, deadline=None)
+def test_any_yaml_is_a_recipe_or_a_message(data):
+    text = yaml.safe_dump(data)
+    try:
+        recipe = parse_recipe(text)
+        check_recipe(recipe)
+    except UsageError:
+        return
+    assert parse_recipe(print_recipe(recipe)) == recipe
+
+
+@given(st.text("ab:{}[],- \n'\"&*!|>#%@`0", max_size=40))
+@settings(max_examples=300, deadline=None)
+def test_any_text_is_a_recipe_or_a_message(text):
+    with contextlib.suppress(UsageError):
+        parse_recipe(text)
 
 
 def test_no_such_file_or_preset(tmp_path):
@@ -348,3 +413,18 @@ def test_where_pruning_ends_unless_given():
     assert pruning_end(parse_recipe("pruning: {method: constant, from_epoch: 7}")) == 7
     assert pruning_end(parse_recipe("pruning: {method: polynomial}")) == 45
     assert pruning_end(parse_recipe("pruning: {method: polynomial, until_epoch: 9}")) == 9
+
+
+@pytest.mark.needs_keras
+def test_layers_are_called_as_in_the_model():
+    from qapflow.train.architecture import build_model
+
+    recipe = parse_recipe(
+        "model: {layers: [{kind: conv2d, filters: 2}, {kind: average_pool2d}, {kind: conv2d},\n"
+        "  {kind: flatten}, {kind: dense, units: 3}, {kind: dense, units: 2}]}"
+    )
+    model = build_model(recipe, (12, 12, 1), 3)
+    made = [layer.name for layer in model.layers]
+    assert set(layer_names(recipe.model)) <= set(made)
+    having = tuple(layer.name for layer in model.layers if layer.trainable_weights)
+    assert having == kernel_names(recipe.model)

@@ -1,0 +1,27 @@
+"""Names of the layers that an architecture gets, as recipes refer to them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from qapflow.train.recipe import ConvRecipe, DenseRecipe, ModelRecipe
+
+OUTPUT = "output"
+
+
+def layer_names(model: ModelRecipe) -> tuple[str, ...]:
+    """Return the names of all layers: kind and number (dense_1, dense_2 ...), at last "output"."""
+    return (*(name for name, _ in _named(model)), OUTPUT)
+
+
+def kernel_names(model: ModelRecipe) -> tuple[str, ...]:
+    """Return the names of the layers that have weights to prune."""
+    return (*(name for name, has_kernel in _named(model) if has_kernel), OUTPUT)
+
+
+def _named(model: ModelRecipe) -> Iterator[tuple[str, bool]]:
+    numbers: Counter[str] = Counter()
+    for layer in model.layers:
+        numbers[layer.kind] += 1
+        yield f"{layer.kind}_{numbers[layer.kind]}", isinstance(layer, DenseRecipe | ConvRecipe)
