@@ -78,12 +78,14 @@ class TrainProgress:
             self._progress.stop()
 
     def event(self, name: str, facts: Mapping[str, Any]) -> None:
-        """Hear "fold", "resumed", "epoch" or "point" with its facts."""
+        """Hear "trial", "fold", "resumed", "epoch" or "point" with its facts."""
         if not self._progress:
             return
         if name == "fold":
             self._stages = facts["stages"]
             self._fold = f"fold {facts['fold'] + 1}/{facts['folds']} " * (facts["folds"] > 1)
+        elif name == "trial":
+            self._progress.console.print(f"trial {facts['trial'] + 1} of {facts['trials']}")
         elif name == "resumed":
             self._progress.console.print(f"goes on after epoch {facts['epoch']}")
         elif name == "epoch":

@@ -65,10 +65,12 @@ def list_recipes() -> str:
 def train_by(recipe: Recipe, options: argparse.Namespace) -> Summary:
     """Train and say what came of it."""
     from qapflow.train.run import train
+    from qapflow.train.search import search
 
+    work = search if recipe.search.trials else train
     output = options.output or Path(f"{recipe.name}.h5")
     with TrainProgress(quiet=options.quiet or options.json) as progress:
-        result = train(
+        result = work(
             recipe, output, board=options.board, fresh=options.fresh, listen=progress.event
         )
     return Summary(_text(result), _facts(result))
@@ -93,6 +95,8 @@ def _text(result: TrainResult) -> str:
     for row in result.rows:
         zeros = f"{row['sparsity']:.1%}" if "sparsity" in row else "-"
         mark = "  <- chosen" if row == result.chosen else ""
+        if "trial" in row:
+            mark = f"  trial {row['trial']}{mark}"
         lines.append(
             f"{row['fold']:>4} {row['model']:<8}{zeros:>8}{row['accuracy']:>10.4f}"
             f"{row['cost_bops_input_own']:>14,.0f}{row['cost_ebops']:>12,}"

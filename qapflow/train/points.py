@@ -69,6 +69,7 @@ def save_point(
         "stage": stage.number,
         "epochs": position.epoch,
         "best_epoch": position.best_epoch,
+        "val_loss": position.best_loss,
         **_held(job, made, data),
         **_shares(job),
         **{f"cost_{name}": value for name, value in asdict(found.cost.total).items()},

@@ -62,7 +62,7 @@ def train(
         ToolMissing: the [train] extra is not installed.
         CheckFailed: a saved model does not compute what Keras computes.
     """
-    target = _check_output(Path(output))
+    target = check_output(Path(output))
     check_recipe(recipe)
     folder = target.with_suffix(".train")
     own = BuildFolder(folder)
@@ -141,7 +141,8 @@ def _check_model(model: Any, data: Data) -> None:
         )
 
 
-def _check_output(output: Path) -> Path:
+def check_output(output: Path) -> Path:
+    """Refuse a model file that could not be written or read again."""
     if output.suffix != ".h5":
         raise UsageError(
             f"models are saved as .h5, not {output.suffix or 'without suffix'}",

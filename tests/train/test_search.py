@@ -1,0 +1,65 @@
+"""Bayesian optimization: what a trial trains, its limit, and going on after a kill."""
+
+import numpy as np
+import pytest
+
+from qapflow.errors import UsageError
+from qapflow.train.data import load_data
+from qapflow.train.recipe import DataRecipe, Recipe, SearchRecipe, TrainingRecipe
+from qapflow.train.search import _ask, _next, _open, dense_bops, search, vary
+
+RECIPE = Recipe(
+    data=DataRecipe(standardize="range"),
+    training=TrainingRecipe(epochs=1, batch_size=64),
+    search=SearchRecipe(trials=2, units=((4, 8), (4, 8), (4, 8)), bits=(4, 6)),
+)
+pytestmark = pytest.mark.needs_keras  # the [train] extra
+
+
+def test_a_trial_is_a_recipe_with_other_sizes_and_bits():
+    made = vary(RECIPE, {"units_1": 5, "units_2": 6, "units_3": 7, "bits": 4})
+    assert [layer.units for layer in made.model.layers] == [5, 6, 7]
+    assert (made.quantization.weights, made.quantization.activations) == (4, 4)
+    assert made.search.trials == 0
+    data = load_data(RECIPE.data)
+    sizes = [64, 5, 6, 7, 10]
+    bits = [RECIPE.quantization.input, 4, 4, 4]
+    terms = zip(sizes[:-1], sizes[1:], bits, strict=True)
+    expected = sum(n * m * (4 * a + 4 + a + np.log2(n)) for n, m, a in terms)
+    assert dense_bops(made, data) == pytest.approx(expected, rel=1e-12)
+
+
+def test_suggestions_go_on_as_if_nothing_had_happened(tmp_path):
+    whole, killed = _open(tmp_path / "whole"), _open(tmp_path / "killed")
+    for loss in (0.5, 0.3, 0.4, 0.2, 0.6, 0.1, 0.7):
+        whole.tell(_ask(whole, RECIPE).number, loss)
+        killed.tell(_ask(killed, RECIPE).number, loss)
+        killed = _open(tmp_path / "killed")
+    assert [t.params for t in whole.get_trials()] == [t.params for t in killed.get_trials()]
+    begun = _ask(killed, RECIPE)
+    number, variant = _next(_open(tmp_path / "killed"), RECIPE, None, known=7)
+    assert number == begun.number == 7  # a trial that was begun is trained, not asked for again
+    assert variant == vary(RECIPE, begun.params)
+
+
+def test_a_limit_that_nothing_meets_is_refused(tmp_path):
+    limited = RECIPE.model_copy(
+        update={"search": SearchRecipe(trials=1, units=((4, 8),) * 3, max_bops=10)}
+    )
+    with pytest.raises(UsageError, match="stays below 10 BOPs"):
+        _next(_open(tmp_path / "journal"), limited, load_data(limited.data), known=0)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_best_trial_is_saved(tmp_path):
+    heard = []
+    result = search(RECIPE, tmp_path / "best.h5", listen=lambda event, facts: heard.append(event))
+    assert heard.count("trial") == 2
+    assert [row["trial"] for row in result.rows] == [0, 1]
+    best = min(result.rows, key=lambda row: row["val_loss"])
+    assert result.chosen["trial"] == best["trial"]
+    saved = tmp_path / "best.search" / f"trial_{best['trial']:03}.h5"
+    assert (tmp_path / "best.h5").read_bytes() == saved.read_bytes()
+    again = search(RECIPE, tmp_path / "best.h5", listen=lambda event, facts: None)
+    assert again.rows == result.rows
