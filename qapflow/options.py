@@ -94,11 +94,12 @@ def add_cost_options(parser: argparse.ArgumentParser) -> None:
 
 def add_train_options(parser: argparse.ArgumentParser) -> None:
     """Add everything `qapflow train` takes."""
-    parser.add_argument("recipe", nargs="?", type=Path, help="a .yaml file with settings")
+    parser.add_argument("recipe", nargs="?", type=Path, help="a .yaml file, or a lock file")
     parser.add_argument(
         "--preset", metavar="NAME", help="a recipe that comes with qapflow; `list` shows all"
     )
     parser.add_argument("--data", metavar="SOURCE", help="in place of the recipe's data.source")
+    parser.add_argument("--target", metavar="COLUMN", help="in place of the recipe's data.target")
     parser.add_argument("-o", "--output", type=Path, help="the model file, .h5 (default: NAME.h5)")
     parser.add_argument("--seed", type=int, help="in place of the recipe's seed")
     parser.add_argument("--board", help="also estimate every saved model on this board")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ def chosen_recipe(options: argparse.Namespace) -> tuple[Recipe, str]:
     """
     _need_extra()
     from qapflow.train.recipe_check import check_recipe
-    from qapflow.train.recipe_file import print_recipe, read_recipe
+    from qapflow.train.recipe_file import print_recipe, read_recipe, with_data
 
     if (options.recipe is None) == (options.preset is None):
         raise UsageError(
@@ -43,13 +43,24 @@ def chosen_recipe(options: argparse.Namespace) -> tuple[Recipe, str]:
             hint="qapflow train recipe.yaml, or --preset NAME; --preset list shows the names",
         )
     recipe = read_recipe(options.recipe or options.preset)
-    if options.data is not None:
-        data = recipe.data.model_copy(update={"source": options.data})
-        recipe = recipe.model_copy(update={"data": data})
+    recipe = with_data(recipe, options.data, options.target)
+    if str(options.recipe).endswith(".json"):
+        _check_repeatable(options.recipe, recipe)
     if options.seed is not None:
         recipe = type(recipe).model_validate({**recipe.model_dump(), "seed": options.seed})
     check_recipe(recipe)
     return recipe, print_recipe(recipe)
+
+
+def _check_repeatable(path: Path, recipe: Recipe) -> None:
+    """Refuse to train by a lock file with other data or packages than those it names."""
+    from qapflow.train.data import load_data
+    from qapflow.train.lock import check_lock, make_lock, read_lock
+
+    expected = read_lock(path)
+    digest = load_data(recipe.data, recipe.seed, 0).digest
+    lock = make_lock(recipe, digest, expected.fold)
+    check_lock(path, replace(lock, recipe=expected.recipe))  # options may change settings
 
 
 def list_recipes() -> str:

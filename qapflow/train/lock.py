@@ -120,7 +120,7 @@ def lock_differences(old: Lock, new: Lock) -> tuple[str, ...]:
 
 
 def check_lock(path: Path, lock: Lock) -> None:
-    """Refuse to go on with a run that would not end where it was going.
+    """Refuse to go on with, or to repeat, a run that would not end where it did.
 
     Raises:
         UsageError: the lock at `path` cannot be read or differs; names every difference.
@@ -129,9 +129,9 @@ def check_lock(path: Path, lock: Lock) -> None:
     if found:
         rows = "\n".join(f"  - {row}" for row in found)
         raise UsageError(
-            f"this run was begun with something else:\n{rows}",
+            f"the lock file names something else:\n{rows}",
             str(path),
-            "restore it to go on, or train anew under another name",
+            "restore that, or train anew: by a recipe, under another name",
         )
 
 

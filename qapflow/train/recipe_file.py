@@ -82,6 +82,20 @@ def print_recipe(recipe: Recipe) -> str:
     return "\n".join(lines) + "\n"
 
 
+def with_data(recipe: Recipe, source: str | None, target: str | None) -> Recipe:
+    """Return a recipe with another source of data, or column of labels, where they are given.
+
+    Files are relative to the folder of the process, and absolute in what is returned.
+    """
+    changes: dict[str, str] = {}
+    if source is not None:
+        is_file = source.lower().endswith(FILES)
+        changes["source"] = str(Path(source).absolute()) if is_file else source
+    if target is not None:
+        changes["target"] = target
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update=changes)})
+
+
 def _setting(key: str, value: Any) -> str:
     """Write one setting in one line; lists and mappings as [1, 2] and {a: 1}."""
     text: str = yaml.safe_dump(

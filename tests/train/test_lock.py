@@ -1,5 +1,6 @@
 """The lock of a run: what it holds, and what it refuses."""
 
+import argparse
 import json
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import pytest
 pytest.importorskip("pydantic")
 
 from qapflow.errors import UsageError
+from qapflow.train.data import load_data
 from qapflow.train.lock import (
     check_lock,
     lock_differences,
@@ -18,6 +20,7 @@ from qapflow.train.lock import (
     write_lock,
 )
 from qapflow.train.recipe import DataRecipe, ModelRecipe, PruningRecipe, Recipe
+from qapflow.training import chosen_recipe
 
 RECIPE = Recipe(seed=3, pruning=PruningRecipe(method="iterative"))
 LOCK = make_lock(RECIPE, "ab" * 32)
@@ -58,11 +61,11 @@ def test_a_run_begun_with_something_else_does_not_go_on(words, path):
     if "was nothing" in words:
         without = {key: value for key, value in LOCK.packages.items() if key != "qkeras"}
         write_lock(path, replace(LOCK, packages=without))
-    with pytest.raises(UsageError, match="this run was begun with something else") as caught:
+    with pytest.raises(UsageError, match="the lock file names something else") as caught:
         check_lock(path, CHANGES[words])
     assert words in str(caught.value)
     assert str(caught.value).count("\n  - ") == 1
-    assert "restore it to go on, or train anew" in str(caught.value)
+    assert "restore that, or train anew" in str(caught.value)
 
 
 def test_every_difference_is_named():
@@ -101,3 +104,36 @@ def test_broken_locks(tmp_path):
 def test_recipes_of_other_versions_are_refused():
     with pytest.raises(UsageError, match=r"of another version of qapflow(.|\n)*install qapflow"):
         locked_recipe(replace(LOCK, recipe={**LOCK.recipe, "sed": 1}))
+
+
+def options(**values):
+    defaults = dict.fromkeys(("recipe", "preset", "data", "target", "seed"))
+    return argparse.Namespace(**{**defaults, **values})
+
+
+def test_a_lock_file_trains_the_same_or_nothing(tmp_path, monkeypatch):
+    pytest.importorskip("sklearn")
+    monkeypatch.setattr("qapflow.training.EXTRA", ())
+    for name in ("a", "b"):
+        np.savez(tmp_path / f"{name}.npz", x=np.ones((30, 2)) * len(name), y=np.arange(30) % 2)
+    recipe = Recipe(data=DataRecipe(source=str(tmp_path / "a.npz")))
+    path = tmp_path / "m.lock.json"
+    write_lock(path, make_lock(recipe, load_data(recipe.data).digest))
+    assert chosen_recipe(options(recipe=path))[0] == recipe
+    assert chosen_recipe(options(recipe=path, seed=5))[0].seed == 5
+    moved, _ = chosen_recipe(options(recipe=path, data=str(tmp_path / "b.npz")))
+    assert moved.data.source == str(tmp_path / "b.npz")
+    np.savez(tmp_path / "a.npz", x=np.zeros((30, 2)), y=np.arange(30) % 2)
+    with pytest.raises(UsageError, match="the lock file names something else:\n  - data was"):
+        chosen_recipe(options(recipe=path))
+
+
+def test_data_given_by_option_is_absolute_in_the_recipe(tmp_path, monkeypatch):
+    monkeypatch.setattr("qapflow.training.EXTRA", ())
+    monkeypatch.chdir(tmp_path)
+    changed, text = chosen_recipe(options(preset="jets-qap", data="x.csv", target="label"))
+    assert changed.data.source == str(tmp_path / "x.csv")
+    assert changed.data.target == "label"
+    assert f"source: {tmp_path / 'x.csv'}" in text
+    named, _ = chosen_recipe(options(preset="jets-qap", data="openml:other"))
+    assert named.data.source == "openml:other"
