@@ -50,7 +50,8 @@ def export_model(model: Any) -> Any:
 def clone_with(model: Any, clone: Callable[[Any], Any]) -> Any:
     """Copy a model layer by layer; `clone` is given each layer but those of inputs."""
     keras = load_keras().keras
-    with keras.utils.custom_object_scope(custom_objects()):
+    with keras.utils.custom_object_scope(custom_objects()), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # Keras about QKeras's way to serialize
         return keras.models.clone_model(model, clone_function=clone)
 
 
@@ -70,8 +71,7 @@ def export_layer(layer: Any) -> tuple[Any, list[Array]]:
     from qapflow.train.keras_classes import PLAIN
 
     kind = PLAIN.get(type(layer), type(layer))
-    with quantizing(layer), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # Keras about QKeras's way to serialize
+    with quantizing(layer):
         config = {key: _full(value) for key, value in layer.get_config().items()}
     if hasattr(layer, "kernel_quantizer") or hasattr(layer, "depthwise_quantizer"):
         config |= {key: None for key in config if key.endswith(TRAINING_ONLY[1:])}

@@ -18,6 +18,7 @@ from qapflow.ir.fixed import Codes
 from qapflow.ir.interpret import interpret
 from qapflow.train.architecture import read_keras_model
 from qapflow.train.export import export_model
+from qapflow.train.shrink import shrink as drop_dead_units
 from qapflow.train.switching import is_switched_off
 
 Real = NDArray[np.floating[Any]]
@@ -83,6 +84,8 @@ def finalize(
     target = _check_path(path)
     plain = export_model(model)
     removed: Mapping[str, int] = {}
+    if shrink:
+        plain, removed = drop_dead_units(plain)
     part = target.with_name(f".{target.stem}.part.h5")
     try:
         _save(plain, part)
