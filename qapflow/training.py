@@ -113,12 +113,17 @@ def _text(result: TrainResult) -> str:
             f"{row['cost_bops_input_own']:>14,.0f}{row['cost_ebops']:>12,}"
             f"{row['cost_csd_digits']:>9,}{mark}"
         )
+    from qapflow.train.scaling import meaning_summary
+
     chosen = result.chosen
+    scaling = result.model.with_name(f"{result.model.stem}.scaling.json")
+    inputs = [meaning_summary(scaling)] if scaling.is_file() else []
     exact = "bit-exact" if chosen["exact"] else f"{chosen['mismatches']} values differ"
     lines += [
         "accuracy on the test samples; BOPs with the input at its own bits; the cheapest model is",
         "chosen whose validation accuracy is within one standard error of the best",
         f"integer network = Keras: {exact} on {chosen['test_samples']} test samples",
+        *filter(None, inputs),
         f"written to {result.model}; rows, states and curves in {result.folder}/",
     ]
     return "\n".join(lines)

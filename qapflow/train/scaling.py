@@ -133,6 +133,31 @@ def meaning_text(kind: Fixed, meanings: Sequence[InputMeaning], most: int = 20) 
     return "\n".join(rows)
 
 
+def meaning_summary(path: Path) -> str:
+    """Return one line on the input type that is stored with a scaling; "" if there is none.
+
+    Raises:
+        UsageError: the file is missing or is no scaling.
+    """
+    content = _read(path)
+    try:
+        meanings = [InputMeaning(**item) for item in content.get("input_meaning", ())]
+    except (AttributeError, TypeError) as error:
+        raise _unreadable(path, error) from error
+    if not meanings:
+        return ""
+    small = min(meanings, key=lambda item: item.step)
+    large = max(meanings, key=lambda item: item.step)
+    worst = max(meanings, key=lambda item: item.clipped)
+    steps = f"{small.step:.4g}"
+    if small.step != large.step:
+        steps += f" ({small.feature}) to {large.step:.4g} ({large.feature})"
+    clipped = "no training value saturates"
+    if worst.clipped:
+        clipped = f"{worst.feature} saturates most, in {worst.clipped:.2%} of training samples"
+    return f"input {content['input_type']}: steps of {steps} raw units; {clipped}"
+
+
 def write_scaling(
     path: Path,
     scaling: Scaling,
@@ -158,12 +183,23 @@ def read_scaling(path: Path) -> Scaling:
     Raises:
         UsageError: the file is missing or is no scaling.
     """
+    content = _read(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         return Scaling(content["kind"], tuple(content["offset"]), tuple(content["scale"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        hint = "it is written beside the model by qapflow train"
-        raise UsageError(f"the scaling cannot be read: {error}", str(path), hint) from error
+    except (KeyError, TypeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> UsageError:
+    hint = "it is written beside the model by qapflow train"
+    return UsageError(f"the scaling cannot be read: {error}", str(path), hint)
 
 
 def _chunks(x: NDArray[Any]) -> Iterator[NDArray[np.float64]]:

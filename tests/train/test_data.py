@@ -23,6 +23,7 @@ from qapflow.train.scaling import (
     Scaling,
     fit_scaling,
     input_meaning,
+    meaning_summary,
     meaning_text,
     read_scaling,
     scale,
@@ -493,6 +494,32 @@ def test_what_an_input_type_means_in_raw_units(tmp_path):
     content = json.loads(path.read_text())
     assert content["input_meaning"][0]["clipped"] == 0.6
     assert content["input_type"] == "s4.1"
+
+
+def test_summary_of_an_input_type(tmp_path):
+    path, kind = tmp_path / "s.json", Fixed.parse("s4.1")
+    scaling = Scaling("features", (0.0, 0.0), (8.0, 0.5))
+    write_scaling(path, scaling, ("mass", "c1"))
+    assert meaning_summary(path) == ""
+    scaled = np.float32([[1, 1], [9, 1], [1, 1], [1, 1]])
+    write_scaling(
+        path, scaling, ("mass", "c1"), kind, input_meaning(scaling, kind, scaled, ("mass", "c1"))
+    )
+    assert meaning_summary(path) == (
+        "input s4.1: steps of 0.25 (c1) to 4 (mass) raw units; "
+        "mass saturates most, in 25.00% of training samples"
+    )
+    scaling = Scaling("range", (0.0,), (16.0,))
+    write_scaling(
+        path, scaling, ("a", "b"), kind, input_meaning(scaling, kind, scaled[:1], ("a", "b"))
+    )
+    assert meaning_summary(path) == (
+        "input s4.1: steps of 8 raw units; no training value saturates"
+    )
+    for content in ("", "[]", '{"input_meaning": [1]}', '{"input_meaning": 1}'):
+        path.write_text(content)
+        with pytest.raises(UsageError, match="the scaling cannot be read"):
+            meaning_summary(path)
 
 
 def test_stored_scaling_is_the_same_to_the_last_bit(tmp_path):
