@@ -27,6 +27,7 @@ def check_recipe(recipe: Recipe) -> None:
         UsageError: with key, value and way out of each.
     """
     found = [
+        *_name(recipe.name),
         *_schedule(recipe),
         *_pruning_kind(recipe.pruning),
         *_lost_zeros(recipe),
@@ -42,6 +43,11 @@ def check_recipe(recipe: Recipe) -> None:
     if found:
         rows = [f"  - {key}: {what} ({hint})" for key, what, hint in found]
         raise UsageError("\n".join([f"{len(found)} settings contradict others:", *rows]), "recipe")
+
+
+def _name(name: str) -> Iterator[Finding]:
+    if not name.strip() or set(name) & set("/\\\0") or name.startswith("."):
+        yield "name", f"{name!r} is no name of a file", "saved models are called by it: digits-qap"
 
 
 def _schedule(recipe: Recipe) -> Iterator[Finding]:

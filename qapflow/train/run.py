@@ -66,7 +66,7 @@ def train(
     check_recipe(recipe)
     folder = target.with_suffix(".train")
     own = BuildFolder(folder)
-    data = load_data(recipe.data, recipe.seed, 0)
+    data = fit_shape(load_data(recipe.data, recipe.seed, 0), recipe.model)  # before any file
     with own.locked():
         if fresh:
             _clear(folder, OWN_FILES)
