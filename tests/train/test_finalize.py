@@ -5,6 +5,7 @@ import pytest
 
 from qapflow.errors import CheckFailed, UsageError
 from qapflow.frontend.load import load
+from qapflow.frontend.model import LoadOptions
 from qapflow.train.architecture import build_model
 from qapflow.train.finalize import finalize
 from qapflow.train.recipe import (
@@ -88,6 +89,47 @@ def test_floats_are_refused_by_layer_and_leave_no_file(libraries, tmp_path):
     made = finalize(model, tmp_path / "model.h5", require_exact=False)
     assert not made.exact
     assert "dense_1" in made.reasons
+
+
+@pytest.mark.parametrize(("output", "classes"), [("softmax", 5), ("sigmoid", 2)])
+def test_probabilities_are_compared_at_what_they_come_from(
+    libraries, randomise, tmp_path, output, classes
+):
+    recipe = Recipe(model=ModelRecipe(layers=DENSE, output=output))
+    made = finalize(randomise(build_model(recipe, (10,), classes)), tmp_path / "model.h5")
+    assert made.exact
+    assert made.compared == ("output",)
+
+
+def test_wrappers_of_tfmot_are_stripped_with_their_masks(libraries, randomise, tmp_path):
+    keras, qkeras = libraries.keras, libraries.qkeras
+    tfmot = libraries.tfmot.sparsity.keras
+    options = {"kernel_quantizer": "quantized_bits(6,0,alpha=1)", "bias_quantizer": None}
+    layers = [qkeras.QDense(5, name=name, use_bias=False, **options) for name in ("a", "b")]
+    wrapped = tfmot.prune_low_magnitude(layers[0], tfmot.ConstantSparsity(0.5, 0))
+    quantizer = qkeras.QActivation("quantized_bits(8,2,alpha=1)")
+    model = keras.Sequential([keras.Input((10,)), quantizer, wrapped, layers[1]])
+    kernel, mask, _ = wrapped.pruning_vars[0]
+    values = np.random.default_rng(0).normal(size=kernel.shape)
+    kernel.assign(values)
+    mask.assign(values > 0)
+    made = finalize(model, tmp_path / "model.h5")
+    assert [type(layer).__name__ for layer in made.model.layers[1:]] == ["QDense", "QDense"]
+    assert not made.model.get_layer("a").kernel.numpy()[values <= 0].any()
+
+
+def test_what_differs_is_refused_by_layer(libraries, randomise, tmp_path, monkeypatch):
+    """A front end that read one weight otherwise would be caught."""
+    from qapflow.train import proof
+
+    recipe = Recipe(model=ModelRecipe(layers=DENSE))
+    path = tmp_path / "model.h5"
+    finalize(randomise(build_model(recipe, (10,), 5)), path)
+    other = proof.load(path)
+    finalize(randomise(build_model(recipe, (10,), 5), seed=5), path)
+    monkeypatch.setattr(proof, "load", lambda path, options: other)
+    with pytest.raises(CheckFailed, match=r"(?s)outputs differ between Keras.*layer dense_1"):
+        proof.prove(path, None, require_exact=True, options=LoadOptions())
 
 
 def test_where_to(libraries, tmp_path):

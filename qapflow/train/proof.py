@@ -1,0 +1,173 @@
+"""Proof that a saved model file is what the firmware will compute: Keras against integers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qapflow.errors import CheckFailed, UsageError
+from qapflow.frontend.load import load
+from qapflow.frontend.model import Loaded, LoadOptions
+from qapflow.ir.fixed import Codes
+from qapflow.ir.interpret import interpret
+from qapflow.ir.net import Net
+from qapflow.train.architecture import read_keras_model
+from qapflow.train.libraries import load_keras
+from qapflow.verify.keras_compare import compare_keras
+from qapflow.verify.keras_layers import exact_frontier
+
+Real = NDArray[np.floating[Any]]
+Values = Sequence[NDArray[np.float64]]
+
+BATCH = 256
+RANDOM_SAMPLES = 256
+TABLES = ("softmax", "sigmoid", "tanh")  # at the end of a model, computed from tables
+
+
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """What the comparison of a file's two computations gave.
+
+    `model` is Keras's, `loaded` qapflow's reading. `inputs` are the real values [n, *shape] that
+    both computed with, `made` the integer network's values at the layers `compared`: the outputs,
+    or what a softmax at the end reads. `floats` are the other layers, by name with the reason,
+    whose types had to be chosen; without any, `mismatches` is 0. `note` tells when Keras's own
+    float32 had to be replaced by its float64.
+    """
+
+    model: Any
+    loaded: Loaded
+    inputs: Any
+    made: Values
+    compared: tuple[str, ...]
+    floats: Mapping[str, str]
+    values: int
+    mismatches: int
+    note: str = ""
+
+
+def prove(path: Path, samples: Real | None, *, require_exact: bool, options: LoadOptions) -> Proof:
+    """Read a file by Keras and by the front end, and compare them on samples bit by bit.
+
+    Raises:
+        CheckFailed: a layer is not exact though required, or outputs differ.
+        UsageError: samples of another shape.
+    """
+    loaded = load(path, options)
+    ends = _table_layers(loaded)
+    floats = {
+        record.name: record.reason
+        for record in loaded.records
+        if record.regime != "exact" and record.name not in ends
+    }
+    if require_exact and floats:
+        _refuse(floats)
+    model = read_keras_model(path)
+    codes = _encode(loaded, samples)
+    inputs = _decode_inputs(loaded, codes)
+    places = exact_frontier(loaded.net, loaded.records) if ends and not floats else {}
+    net = Net(loaded.net.nodes, tuple(places)) if places else loaded.net
+    edges = interpret(net, codes)
+    made = [np.asarray(net.edge(name).type.decode(edges[name]), float) for name in net.outputs]
+    theirs = _predict(model, inputs, tuple(places.values()))
+    wrong = [ours != right.reshape(ours.shape) for ours, right in zip(made, theirs, strict=True)]
+    mismatches = sum(int(np.count_nonzero(mask)) for mask in wrong)
+    note = ""
+    if mismatches and not floats:
+        rows = np.any([mask.reshape(len(mask), -1).any(axis=1) for mask in wrong], axis=0)
+        note = _excuse(path, loaded, {name: array[rows] for name, array in codes.items()})
+        mismatches = 0
+    return Proof(
+        model, loaded, inputs, made, tuple(places.values()) or tuple(model.output_names), floats,
+        sum(mask.size for mask in wrong), mismatches, note,
+    )  # fmt: skip
+
+
+def values_of(model: Any, inputs: Any) -> list[NDArray[np.float64]]:
+    """Predict without touching the functions that the model has compiled."""
+    if isinstance(inputs, list):
+        return _listed(model(inputs, training=False))
+    parts = [
+        _listed(model(inputs[start : start + BATCH], training=False))
+        for start in range(0, len(inputs), BATCH)
+    ]
+    return [np.concatenate(group) for group in zip(*parts, strict=True)]
+
+
+def _refuse(floats: Mapping[str, str]) -> None:
+    name, reason = next(iter(floats.items()))
+    more = f" (and {len(floats) - 1} more layers)" if len(floats) > 1 else ""
+    raise CheckFailed(
+        f"the model would not be bit-exact in firmware: {reason}{more}",
+        at=f"layer {name}",
+        hint="quantize it, fold batch normalization, or accept floats with require_exact=False",
+    )
+
+
+def _table_layers(loaded: Loaded) -> set[str]:
+    """Name the last layers that only turn exact values into probabilities."""
+    found = set()
+    for record in loaded.records:
+        config = loaded.spec.layer(record.name).config if record.edge in loaded.net.outputs else {}
+        softmax = record.class_name == "Softmax"
+        if softmax or (record.class_name == "Activation" and config.get("activation") in TABLES):
+            found.add(record.name)
+    return found
+
+
+def _excuse(path: Path, loaded: Loaded, codes: Mapping[str, Codes]) -> str:
+    """Compute differing samples in double precision; return what it explains, or raise."""
+    check = compare_keras(loaded.net, loaded.records, codes, path).comparison
+    if check.verdict == "equal":
+        return check.note
+    first = check.first
+    cause = f": {first.cause}" if first is not None and first.cause else ""
+    raise CheckFailed(
+        f"{check.mismatches} of {check.values} outputs differ between Keras and the integer "
+        f"network{cause}",
+        at=f"layer {first.layer}" if first is not None else f"file {path.name}",
+        hint="report the model; `qapflow verify --bisect` shows more",
+    )
+
+
+def _encode(loaded: Loaded, samples: Real | None) -> dict[str, Codes]:
+    """Return codes by input, of the samples or random ones over the whole range."""
+    if samples is not None and len(loaded.net.inputs) != 1:
+        raise UsageError(f"the model has {len(loaded.net.inputs)} inputs, samples are for one")
+    rng = np.random.default_rng(0)
+    codes: dict[str, Codes] = {}
+    for node in loaded.net.inputs:
+        kind = node.out.type
+        if samples is None:
+            shape = (RANDOM_SAMPLES, *node.out.shape)
+            codes[node.name] = rng.integers(kind.lo, kind.hi, shape, endpoint=True)
+            continue
+        if samples.shape[1:] != node.out.shape:
+            raise UsageError(
+                f"samples have shape {samples.shape[1:]}, the model takes {node.out.shape}"
+            )
+        codes[node.name] = kind.encode(np.asarray(samples, np.float64))[0]
+    return codes
+
+
+def _decode_inputs(loaded: Loaded, codes: Mapping[str, Codes]) -> Any:
+    arrays = [
+        np.asarray(node.out.type.decode(codes[node.name]), np.float32) for node in loaded.net.inputs
+    ]
+    return arrays[0] if len(arrays) == 1 else arrays
+
+
+def _predict(model: Any, inputs: Any, names: Sequence[str]) -> list[NDArray[np.float64]]:
+    if names:
+        tensors = [model.get_layer(name).output for name in names]
+        model = load_keras().keras.Model(model.inputs, tensors)
+    return _listed(model.predict(inputs, batch_size=BATCH, verbose=0))
+
+
+def _listed(made: Any) -> list[NDArray[np.float64]]:
+    return [np.asarray(a, np.float64) for a in (made if isinstance(made, list | tuple) else [made])]
