@@ -83,11 +83,16 @@ class QuantizationAwarePruning(load_keras().keras.callbacks.Callback):  # type: 
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Switch quantizers on or off."""
-        wanted = (epoch >= self.weights_from_epoch, epoch >= self.activations_from_epoch)
-        if wanted != self._quantized:
-            switch(self.model, weights=wanted[0], activations=wanted[1])
-            self._quantized = wanted
+        if self.switch_for(epoch):
             self.model.train_function = self.model.make_train_function(force=True)
+
+    def switch_for(self, epoch: int) -> bool:
+        """Let the model quantize what it does in an epoch; tell whether that is a change."""
+        wanted = (epoch >= self.weights_from_epoch, epoch >= self.activations_from_epoch)
+        changed, self._quantized = wanted != self._quantized, wanted
+        if changed:
+            switch(self.model, weights=wanted[0], activations=wanted[1])
+        return changed
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Update the masks where the schedule has reached a next step."""

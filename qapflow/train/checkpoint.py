@@ -44,17 +44,23 @@ class Checkpoint:
     """A position and the arrays that belong to it, in groups.
 
     "weights" of the model, "optimizer", "masks" (by layer in `masked`), "best" weights of the stage
-    and "rewind" weights, where there are such.
+    and "rewind" weights, where there are such. `quantizers` are texts by layer and attribute.
     """
 
     position: Position = Position()
     arrays: Arrays = field(default_factory=dict)
     masked: tuple[str, ...] = ()
+    quantizers: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def write_checkpoint(path: Path, state: Checkpoint) -> None:
     """Replace the file by the new state at once."""
-    facts = {"format": FORMAT, "position": asdict(state.position), "masked": state.masked}
+    facts = {
+        "format": FORMAT,
+        "position": asdict(state.position),
+        "masked": state.masked,
+        "quantizers": state.quantizers,
+    }
     stream = io.BytesIO()
     named: dict[str, Any] = {
         f"{group}/{number}": array
@@ -90,4 +96,4 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
         ) from error
     position = facts["position"]
     position["history"] = tuple(position["history"])
-    return Checkpoint(Position(**position), arrays, tuple(facts["masked"]))
+    return Checkpoint(Position(**position), arrays, tuple(facts["masked"]), facts["quantizers"])

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qapflow.train.checkpoint import (
+    Arrays,
     Checkpoint,
     Position,
     read_checkpoint,
     write_checkpoint,
 )
+from qapflow.train.integer_bits import choose_integer_bits, read_quantizers, write_quantizers
 from qapflow.train.libraries import load_keras
 from qapflow.train.magnitude import prune_share
 from qapflow.train.masks import attach_masks, attached_masks, read_masks, set_masks, sparsity
@@ -49,6 +51,7 @@ class Job:
     """A training: recipe, compiled model, samples, and the file of its state.
 
     `number` tells trainings of one run apart (folds): the order of samples depends on it.
+    `choose_formats` is False for a model that came with quantizers of its own.
     """
 
     recipe: Recipe
@@ -57,6 +60,7 @@ class Job:
     validation: Samples
     state: Path
     number: int = 0
+    choose_formats: bool = True
 
     @property
     def steps(self) -> int:
@@ -112,7 +116,7 @@ def run_job(job: Job, listen: Listener) -> Iterator[tuple[Stage, Position]]:
         history = state.position.history
         following = Position(stage.number + 1, history=history, pruning_steps=-1)
         arrays = {**_arrays_of(job), "rewind": state.arrays.get("rewind", [])}
-        state = Checkpoint(following, arrays, _masked(job))
+        state = _checkpoint(job, following, arrays)
         write_checkpoint(job.state, state)
 
 
@@ -123,7 +127,8 @@ def prepare_masks(job: Job) -> None:
 
 
 def restore(job: Job, state: Checkpoint) -> None:
-    """Put weights, masks and moments back."""
+    """Put quantizers, weights, masks and moments back."""
+    write_quantizers(job.model, state.quantizers)
     job.model.set_weights(state.arrays["weights"])
     layers = dict.fromkeys(name.partition(".")[0] for name in state.masked)
     if layers:
@@ -141,6 +146,8 @@ def _begin(job: Job, stage: Stage, state: Checkpoint) -> Checkpoint:
     """Prune and rewind before a stage; moments of the stage before do not carry over."""
     for variable in job.model.optimizer.variables:
         variable.assign(np.zeros(variable.shape, variable.dtype.as_numpy_dtype))
+    if stage.number:  # ranges are known now, also for weights that start small again
+        _choose_formats(job, weights=True, activations=True)
     if stage.share:
         masks = attach_masks(job.model, job.recipe.pruning.layers)
         weights = [np.array(item.variable) for item in masks]
@@ -160,12 +167,14 @@ def _mask_again(job: Job) -> None:
 
 def _train(job: Job, stage: Stage, state: Checkpoint, listen: Listener) -> Checkpoint:
     callback = _callback(job, stage)
+    callback.set_model(job.model)
     callback.steps = state.position.pruning_steps
     patience = job.recipe.training.early_stopping
     while state.position.epoch < stage.epochs and not state.position.stopped:
         epoch = state.position.epoch
+        callback.switch_for(epoch)  # units and formats are chosen on what this epoch computes
         if stage.number == 0:
-            _prune_units_of(job, epoch)
+            _change(job, epoch)
             if epoch == rewind_epoch(job.recipe):
                 state = replace(
                     state, arrays={**state.arrays, "rewind": _copies(job.model.get_weights())}
@@ -200,7 +209,7 @@ def _after_epoch(
         pruning_steps=steps,
         history=(*old.history, row),
     )
-    return Checkpoint(position, arrays, _masked(job))
+    return _checkpoint(job, position, arrays)
 
 
 def _run_epoch(job: Job, stage: Stage, epoch: int, callback: Any) -> dict[str, float]:
@@ -248,12 +257,31 @@ def _callback(job: Job, stage: Stage) -> Any:
     )
 
 
-def _prune_units_of(job: Job, epoch: int) -> None:
-    pruning = job.recipe.pruning
+def _change(job: Job, epoch: int) -> None:
+    """Prune units and choose formats where the recipe has it at the start of an epoch."""
+    pruning, quantization = job.recipe.pruning, job.recipe.quantization
     if pruning.neurons and epoch == pruning.from_epoch:
         prune_units(job.model, pruning.neurons, job.model.optimizer)
     if pruning.activations and epoch == pruning.activations_from_epoch:
         prune_units(job.model, pruning.activations, job.model.optimizer, job.train.x)
+    _choose_formats(
+        job,
+        weights=epoch == quantization.weights_from_epoch,
+        activations=epoch == quantization.activations_from_epoch,
+    )
+
+
+def _choose_formats(job: Job, *, weights: bool, activations: bool) -> None:
+    """Choose the integer bits that the recipe leaves open, by least squared error."""
+    quantization = job.recipe.quantization
+    weights &= quantization.weight_integer_bits is None
+    activations &= quantization.activation_integer_bits is None
+    if job.choose_formats and (weights or activations):
+        choose_integer_bits(job.model, job.train.x, weights=weights, activations=activations)
+
+
+def _checkpoint(job: Job, position: Position, arrays: Arrays) -> Checkpoint:
+    return Checkpoint(position, arrays, _masked(job), read_quantizers(job.model))
 
 
 def _arrays_of(job: Job) -> dict[str, list[Array]]:

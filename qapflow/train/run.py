@@ -13,6 +13,7 @@ from qapflow.lower.files import write_file
 from qapflow.train.architecture import build_model
 from qapflow.train.checkpoint import Checkpoint, read_checkpoint
 from qapflow.train.data import Data, fit_shape, load_data
+from qapflow.train.file_model import has_quantizers, prepare_file_model
 from qapflow.train.libraries import load_keras, seed_everything
 from qapflow.train.lock import check_lock, make_lock, write_lock
 from qapflow.train.loop import Job, Listener, Samples, compile_model, run_job
@@ -108,16 +109,16 @@ def _train_fold(
 def _make_job(recipe: Recipe, data: Data, fold: int, place: Path) -> Job:
     load_keras().tf.get_logger().setLevel("ERROR")  # nothing of what it warns of is in our hands
     seed_everything(recipe.seed + fold)
-    model = build_model(recipe, data.shape, len(data.classes))
+    model, own = build_model(recipe, data.shape, len(data.classes)), False
     _check_model(model, data)
-    job = Job(
-        recipe,
-        model,
+    if recipe.model.file is not None:
+        own = has_quantizers(model)
+        model = prepare_file_model(recipe, model, data.x_train)
+    train, validation = (
         Samples(data.x_train, data.y_train),
         Samples(data.x_validation, data.y_validation),
-        place / STATE,
-        fold,
     )
+    job = Job(recipe, model, train, validation, place / STATE, fold, choose_formats=not own)
     compile_model(recipe, model, job.steps)
     return job
 

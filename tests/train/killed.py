@@ -1,6 +1,6 @@
 """Trains a small model in a process of its own, which kills itself where it is told to.
 
-python -m tests.train.killed STATE STAGE EPOCH
+python -m tests.train.killed RECIPE STATE STAGE EPOCH
 """
 
 import os
@@ -12,13 +12,23 @@ import numpy as np
 
 from qapflow.train.libraries import load_keras, seed_everything
 from qapflow.train.loop import Job, Samples, compile_model, run_job
-from qapflow.train.recipe import PruningRecipe, Recipe, TrainingRecipe
+from qapflow.train.recipe import PruningRecipe, QuantizationRecipe, Recipe, TrainingRecipe
 
+DELAYED = Recipe(
+    seed=5,
+    quantization=QuantizationRecipe(weights_from_epoch=1, activations_from_epoch=2),
+    pruning=PruningRecipe(
+        method="polynomial", sparsity=0.5, from_epoch=1, until_epoch=3, every_steps=3,
+        neurons=0.25, activations=0.5, activations_from_epoch=2,
+    ),
+    training=TrainingRecipe(epochs=5, batch_size=16, learning_rate=0.01, optimizer="sgd"),
+)  # fmt: skip
 ITERATIVE = Recipe(
     seed=3,
     pruning=PruningRecipe(method="iterative", fractions=(0.5, 0.5), rewind=1),
     training=TrainingRecipe(epochs=3, batch_size=16, early_stopping=2, learning_rate=0.01),
 )
+RECIPES = {"iterative": ITERATIVE, "delayed": DELAYED}
 
 
 def make_job(recipe, state):
@@ -39,14 +49,14 @@ def make_job(recipe, state):
     return job
 
 
-def main(state, stage, epoch):
+def main(recipe, state, stage, epoch):
     def listen(event, facts):
         if event == "epoch" and (facts["stage"], facts["epoch"]) == (stage, epoch):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    for _ in run_job(make_job(ITERATIVE, state), listen):
+    for _ in run_job(make_job(RECIPES[recipe], state), listen):
         pass
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(*sys.argv[1:3], int(sys.argv[3]), int(sys.argv[4]))
