@@ -131,7 +131,7 @@ def check_lock(path: Path, lock: Lock) -> None:
         raise UsageError(
             f"the lock file names something else:\n{rows}",
             str(path),
-            "restore that, or train anew: by a recipe, under another name",
+            "restore that, or train anew: by a recipe, with --fresh or another -o",
         )
 
 

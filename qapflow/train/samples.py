@@ -25,6 +25,8 @@ def check_samples(samples: Samples, shape: tuple[int, ...] | None, at: str) -> S
         if x is None or labels is None:
             continue
         _check_kind(x, name, at)
+        if not labels.ndim:
+            raise UsageError(f"the labels of {name} are one value", at, "give one for each sample")
         if len(x) != len(labels):
             what = f"{name} holds {len(x)} samples, their labels are {len(labels)}"
             raise UsageError(what, at, "give one label for each sample")

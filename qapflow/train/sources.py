@@ -87,9 +87,13 @@ def _npz(path: Path) -> Samples:
                 what = "this is one array, not an archive"
                 raise UsageError(what, at, "name the arrays: np.savez")
             arrays = {name.lower(): archive[name] for name in archive.files}
+            count = len(archive.files)
     except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         hint = "save numbers and texts with np.savez; Python objects are not read"
         raise UsageError(f"the file cannot be read: {error}", at, hint) from error
+    if len(arrays) != count:
+        what = "names of arrays differ in nothing but their case"
+        raise UsageError(what, at, "keep one of each: x and y, or x_train, y_train ...")
     classes, features = (_names(arrays.get(name), name, at) for name in ("classes", "features"))
     if set(arrays) >= set(SPLIT):
         x, labels, x_test, labels_test = (arrays[name] for name in SPLIT)

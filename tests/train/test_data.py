@@ -164,6 +164,11 @@ def test_flat_images_take_the_given_shape(tmp_path):
     assert "data.shape [5, 2] has 10 values, a sample has 12" in failure(path, shape=(5, 2))
 
 
+def test_names_of_arrays_may_be_written_in_capitals(tmp_path):
+    data = load_data(DataRecipe(source=str(save(tmp_path, X=X, Y=Y))))
+    assert data.digest == load_data(DataRecipe(source=str(save(tmp_path, x=X, y=Y)))).digest
+
+
 def test_digest_changes_with_every_value(tmp_path):
     def digest(**arrays):
         return load_data(DataRecipe(source=str(save(tmp_path, **arrays)))).digest
@@ -241,6 +246,7 @@ ARRAYS = {
     "two hot": ({"x": X, "y": np.ones((40, 4))}, "row 0 (from 0) of the labels is no class: [1.0"),
     "cube of labels": ({"x": X, "y": np.zeros((40, 2, 2))}, "the labels have shape (40, 2, 2)"),
     "complex labels": ({"x": X, "y": Y * 1j}, "the labels are complex128, no numbers or names"),
+    "one label": ({"x": X, "y": 1}, "the labels of x are one value", "one for each sample"),
     "lengths": ({"x": X, "y": Y[:30]}, "x holds 40 samples, their labels are 30"),
     "shapes": (
         {"x_train": X, "y_train": Y, "x_test": X[:, :2], "y_test": Y},
@@ -259,6 +265,7 @@ ARRAYS = {
         {"x_train": X, "y_train": Y, "x_test": X},
         "the array y_test is missing; the file holds x_train, y_train, x_test",
     ),
+    "two cases": ({"x": X, "X": X, "y": Y}, "names of arrays differ in nothing but their case"),
     "nothing": ({}, "the array x, y is missing; the file holds nothing"),
     "objects": (
         {"x": np.array([{}] * 40), "y": Y},
@@ -353,7 +360,7 @@ SMALL = st.builds(
 
 @given(st.dictionaries(NAMES, ARRAY) | SMALL)
 @settings(
-    max_examples=200,
+    max_examples=150,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
