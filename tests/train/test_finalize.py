@@ -118,6 +118,17 @@ def test_wrappers_of_tfmot_are_stripped_with_their_masks(libraries, randomise, t
     assert not made.model.get_layer("a").kernel.numpy()[values <= 0].any()
 
 
+@pytest.mark.slow
+def test_sums_that_float32_rounds_are_compared_in_float64(libraries, randomise, tmp_path):
+    settings = QuantizationRecipe(weights=14, activations=14, input=14)
+    recipe = Recipe(quantization=settings, model=ModelRecipe(layers=DENSE))
+    samples = np.random.default_rng(1).normal(size=(64, 200)).astype(np.float32)
+    model = randomise(build_model(recipe, (200,), 5))
+    made = finalize(model, tmp_path / "model.h5", samples)
+    assert made.exact
+    assert "none from its float64" in made.note
+
+
 def test_what_differs_is_refused_by_layer(libraries, randomise, tmp_path, monkeypatch):
     """A front end that read one weight otherwise would be caught."""
     from qapflow.train import proof
