@@ -30,7 +30,7 @@ from bench.corpus.models import Model, find_models
 from bench.corpus.render import render_html, render_json, render_text
 from bench.corpus.rows import Row, make_row
 
-LIMIT_S = 600.0
+LIMIT_S = 1800.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,7 +65,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--family", action="append", help="only this family (may be repeated)")
     parser.add_argument("--only", action="append", help="only file names that contain this")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--limit-s", type=float, default=LIMIT_S, help="of one model (600)")
+    parser.add_argument("--limit-s", type=float, default=LIMIT_S, help="of one model (1800)")
     parser.add_argument("--fresh", action="store_true", help="build finished rows again")
     parser.add_argument("-o", "--output", type=Path, default=Path("build/corpus"))
     given = list(sys.argv[1:] if arguments is None else arguments)

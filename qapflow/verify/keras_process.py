@@ -8,12 +8,10 @@ exported in double precision.
 
 from __future__ import annotations
 
-import importlib.abc
-import importlib.machinery
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -69,7 +67,7 @@ def serve(folder: Path, request: Mapping[str, Any], versions: dict[str, str]) ->
     """Load, run and store; returns the answer. `versions` is filled on the way."""
     double = request["mode"] == "double"
     if double:
-        sys.meta_path.insert(0, _DoubleQKeras())
+        double_qkeras(folder / "double")
     keras, custom, absent = import_keras(request["keras"], versions)
     with np.load(folder / "inputs.npz", allow_pickle=False) as archive:
         inputs = dict(zip(request["inputs"], archive.values(), strict=True))
@@ -263,29 +261,23 @@ def _rebuild(keras: ModuleType, folder: Path, custom: Mapping[str, Any], kind: s
     return model
 
 
-class _DoubleQKeras(importlib.abc.MetaPathFinder):
-    """Imports QKeras with double precision wherever its source says float32.
+def double_qkeras(folder: Path) -> None:
+    """Import QKeras from a copy in `folder` that says float64 wherever its source says float32.
 
-    Its quantizers cast their inputs to float32 whatever precision Keras is set to.
+    Its quantizers cast their inputs to float32 whatever precision Keras is set to, and a bare 2.0
+    before a tensor becomes float32 in a graph. A copy, since TensorFlow compiles layers from the
+    files it finds, not from what was imported.
     """
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if name.split(".", maxsplit=1)[0] != "qkeras":
-            return None
-        spec = PathFinder.find_spec(name, path, target)
-        if spec and isinstance(spec.loader, SourceFileLoader):
-            spec.loader = _DoubleLoader(name, spec.loader.path)
-        return spec
-
-
-class _DoubleLoader(SourceFileLoader):
-    def path_stats(self, path: object) -> Mapping[str, Any]:
-        raise OSError("no compiled file: the source is changed while it is read")
-
-    def get_data(self, path: str) -> bytes:
-        return super().get_data(path).replace(b"float32", b"float64")
+    spec = PathFinder.find_spec("qkeras")
+    if spec is None or spec.origin is None:
+        return
+    source = Path(spec.origin).parent
+    for path in source.rglob("*.py"):
+        text = path.read_bytes().replace(b"float32", b"float64")
+        copy = folder / "qkeras" / path.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(text.replace(b"pow(2.0,", b"pow(np.float64(2.0),"))
+    sys.path.insert(0, str(folder))
 
 
 if __name__ == "__main__":

@@ -9,14 +9,20 @@ import numpy as np
 from qapflow.ir.net import Net, count_turns, with_bodies
 from qapflow.ir.ops import Conv, Dense, MatMul
 
-MOST, LEAST = 1000, 100
-# In the C simulation of all samples: about a minute on two cores.
+MOST, ENOUGH, FEWEST = 1000, 100, 2
 MULTIPLICATIONS = 10**9
+PATIENCE = 10**10
 
 
 def default_samples(net: Net) -> int:
-    """Return 1000, fewer (at least 100) for networks of more than a million multiplications."""
-    return int(np.clip(MULTIPLICATIONS // max(1, count_multiplications(net)), LEAST, MOST))
+    """Return 1000; fewer above a million multiplications a sample, below 100 only above 10**8.
+
+    The C simulation of 10**9 multiplications takes about a minute on two cores. From a million on
+    it is kept to that, by 100 samples at least; from 10**8 on to ten minutes, by at least 2.
+    """
+    each = max(1, count_multiplications(net))
+    few = np.clip(PATIENCE // each, FEWEST, ENOUGH)
+    return int(np.clip(MULTIPLICATIONS // each, few, MOST))
 
 
 def count_multiplications(net: Net) -> int:

@@ -17,6 +17,7 @@ from qapflow.ir.ops import Clip, Quantize, Reshape, Table, Threshold
 from qapflow.verify.coverage import chunks, tie_mask, will_saturate
 
 POOL = 2048  # random samples searched for ties and saturations
+FEW = 4  # samples below which all are random
 PROBED_COLUMNS = 1024  # input elements whose influence is measured one by one
 PROBED_ELEMENTS = 4  # elements of each quantizer that are driven to both ends
 ONE_HOTS = 32  # input elements that are alone non-zero once
@@ -49,7 +50,8 @@ def make_vectors(
 
     The first quarter at most are corners, the next quarter at most were searched for: the smallest
     and largest sums of each quantizer's input, saturations and rounding ties. The rest is random:
-    half uniform over all codes, half small (normal, of several widths).
+    half uniform over all codes, half small (normal, of several widths). Below 4 all are
+    random.
 
     Raises:
         UsageError: `count` is negative or `user` does not have the inputs of the network.
@@ -59,7 +61,8 @@ def make_vectors(
     flat = Flat(net)
     rng = np.random.default_rng(seed)
     rows, tags = _corners(flat)
-    rows, tags = rows[: max(1, count // 4)], tags[: max(1, count // 4)]
+    room = max(1, count // 4) if count >= FEW else 0  # zeros would be the first, and tell least
+    rows, tags = rows[:room], tags[:room]
     if count >= 16:
         found, names = _directed(flat, rng, count // 4)
         rows, tags = np.concatenate([rows, found]), [*tags, *names]

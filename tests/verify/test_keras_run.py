@@ -7,6 +7,10 @@ import numpy as np
 import pytest
 
 from qapflow.errors import ToolFailed, ToolMissing
+from qapflow.frontend.load import load
+from qapflow.frontend.model import LoadOptions
+from qapflow.ir.fixed import Fixed
+from qapflow.ir.interpret import interpret
 from qapflow.verify import keras_run as module
 from qapflow.verify.keras_run import run_keras, run_live
 
@@ -113,6 +117,12 @@ prune.prune_low_magnitude(plain).save(sys.argv[1] + "/pruned.h5", include_optimi
 a, b = L.Input((2,), name="a"), L.Input((3,), name="b")
 two = tf_keras.Model([b, a], [L.Concatenate(name="c")([a, b]), a])
 two.save(sys.argv[1] + "/two.h5", include_optimizer=False)
+from qkeras import QConv2DBatchnorm
+scaled = quantized_bits(8, 0, 1, alpha="auto_po2")
+x = L.Input((9, 9, 3), name="x")
+y = QConv2DBatchnorm(4, 3, kernel_quantizer=scaled, bias_quantizer=quantized_bits(8, 0))(x)
+folded = tf_keras.Model(x, y)
+folded.save(sys.argv[1] + "/folded.h5", include_optimizer=False)
 """
 
 KERAS_3 = """
@@ -157,6 +167,20 @@ def test_h5_runs_with_all_layers_and_in_double_precision(models):
     assert np.abs(got.layers["act"] - double.layers["act"]).max() <= 2.0**-7
     grid = double.layers["act"] * 2.0**8
     assert np.array_equal(grid, np.round(grid))
+
+
+@pytest.mark.needs_keras
+def test_folded_kernels_with_scales_of_their_own_run_in_double_precision(models):
+    codes = np.random.default_rng(0).integers(-(2**19), 2**19, (8, 9, 9, 3))
+    net = load(models / "folded.h5", LoadOptions(input_types={"": Fixed(True, 20, 10)})).net
+    ours = net.edge(net.outputs[0]).type.decode(interpret(net, {"x": codes})[net.outputs[0]])
+    single, double = (
+        run_keras(models / "folded.h5", {"x": codes / 2.0**10}, float64=float64)
+        for float64 in (False, True)
+    )
+    assert double.refused == ""
+    assert not np.array_equal(single.outputs[0], ours)  # sums of more than 24 bits
+    assert np.array_equal(double.outputs[0], ours)
 
 
 @pytest.mark.needs_keras

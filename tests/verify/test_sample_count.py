@@ -49,3 +49,15 @@ def test_large_networks_get_fewer_samples():
 
     assert [default_samples(net(side)) for side in (10, 1000, 2000, 4000)] == [1000, 1000, 250, 100]
     assert isinstance(net(1), Net)
+
+
+def test_images_of_thousands_of_megamultiplications_get_a_handful():
+    def net(side, channels):
+        build = NetBuilder()
+        edge = build.add_input("x", (side, side, channels), BYTE)
+        kernel = weight(1, 1, channels, channels)
+        conv = Conv(kernel, None, (1, 1), ((0, 0), (0, 0)), (1, 1))
+        return build.finish((build.add("c", conv, edge),))
+
+    sizes = ((100, 100), (100, 200), (100, 800))
+    assert [default_samples(net(*size)) for size in sizes] == [100, 25, 2]
