@@ -15,9 +15,10 @@ def model_and_data(steps=1):
     keras.utils.set_random_seed(0)
     inputs = keras.Input((8,))
     x = qkeras.QActivation("quantized_bits(8,3,alpha=1)")(inputs)
-    x = qkeras.QDense(8, kernel_quantizer="quantized_bits(8,0,alpha=1)", name="first")(x)
+    weights = {"kernel_quantizer": "quantized_bits(8,0,alpha=1)", "use_bias": False}
+    x = qkeras.QDense(8, name="first", **weights)(x)
     x = qkeras.QActivation("quantized_relu(6,2)")(x)
-    x = qkeras.QDense(4, kernel_quantizer="quantized_bits(8,0,alpha=1)", name="last")(x)
+    x = qkeras.QDense(4, name="last", **weights)(x)
     model = keras.Model(inputs, x)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(0.01), loss, steps_per_execution=steps)
@@ -63,3 +64,42 @@ def test_models_without_weights_are_refused():
     keras = load_keras().keras
     with pytest.raises(UsageError, match="no weights yet"):
         QuantizationAwarePruning().set_model(keras.Sequential([keras.layers.Dense(2)]))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_cost_falls_with_sparsity_and_stops_when_it_fits():
+    from qapflow.train import HardwareCost, QuantizationAwarePruning
+
+    model, x, y = model_and_data()
+    schedule = load_keras().tfmot.sparsity.keras.ConstantSparsity(0.75, 15, frequency=1)
+    cost = HardwareCost("pynq-z2")
+    callbacks = [QuantizationAwarePruning(schedule), cost]
+    history = model.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=callbacks).history
+    assert history["cost_nonzeros"][1] <= 24 < history["cost_nonzeros"][0]
+    assert history["cost_bops_input_own"][1] < history["cost_bops_input_own"][0]
+    assert history["estimate_lut"][1] < history["estimate_lut"][0]
+    assert cost.found.board.fits
+    stopping = HardwareCost("pynq-z2", stop_when_fits=True)
+    stopped = model.fit(x, y, batch_size=8, epochs=3, verbose=0, callbacks=[stopping])
+    assert len(stopped.epoch) == 1
+
+
+def test_boards_are_checked_before_training():
+    from qapflow.train import HardwareCost
+
+    with pytest.raises(UsageError, match="no-such-board"):
+        HardwareCost("no-such-board")
+
+
+def test_quantizers_that_start_later_pass_floats():
+    from qapflow.train.callbacks import QuantizationAwarePruning
+
+    model, x, y = model_and_data()
+    late = QuantizationAwarePruning(weights_from_epoch=1, activations_from_epoch=1)
+    seen = []
+    look = load_keras().keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(model(x[:8]).numpy())
+    )
+    model.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=[late, look])
+    grid = [np.all(values * 2.0**20 == np.round(values * 2.0**20)) for values in seen]
+    assert grid == [False, True]
