@@ -31,7 +31,7 @@ def load_keras() -> Libraries:
     `seed_everything` makes what follows repeatable. Raises ToolMissing when the [train] extra is
     not installed, and ToolFailed when Keras 3 was taken into the process before.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors come as exceptions too
     os.environ["TF_USE_LEGACY_KERAS"] = "1"  # read when tensorflow.keras is first touched
     tf, keras = _import("tensorflow"), _import("tf_keras")
     sys.modules.setdefault("keras", keras)  # files and packages of Keras 2 say `keras`
