@@ -17,6 +17,7 @@ NEEDS = {
         all(importlib.util.find_spec(name) for name in ("tensorflow", "tf_keras", "qkeras")),
         "the [train] extra is not installed",
     ),
+    "needs_alkaid": (importlib.util.find_spec("alkaid") is not None, "alkaid is not installed"),
     "needs_shared": (bool(SHARED) and Path(SHARED).is_dir(), "QAPFLOW_SHARED is not set"),
 }
 

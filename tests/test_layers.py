@@ -8,6 +8,7 @@ PACKAGE = Path(__file__).parent.parent / "qapflow"
 # Heavy packages and the only place that may import each.
 ONLY_IN = {
     "hls4ml": ("lower/",),
+    "alkaid": ("rtl/",),
     "tensorflow": ("verify/keras_process.py", "train/"),
     "tf_keras": ("verify/keras_process.py", "train/"),
     "keras": ("verify/keras_process.py", "train/"),
@@ -28,6 +29,7 @@ ORDER = (
     "passes",
     "frontend",
     "lower",
+    "rtl",
     "verify",
     "estimate",
     "synth",

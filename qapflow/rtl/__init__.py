@@ -1,0 +1,1 @@
+"""Verilog and VHDL without a vendor tool: the integer network walked over symbolic arrays."""

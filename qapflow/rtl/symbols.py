@@ -1,0 +1,238 @@
+"""Arithmetic on arrays of symbolic values: sums, products, windows, tables.
+
+A symbol (alkaid's FVariable) stands for one wire and knows its exact range and grid. alkaid keeps
+added constants in 32 bits and the weights of its solver as float32; what does not fit is split or
+refused here, never rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from qapflow.ir.ops import Const
+
+Symbol = Any  # alkaid.trace.FVariable
+Symbols = NDArray[Any]
+F64 = NDArray[np.float64]
+
+FACTOR_BITS = 10
+"""Longest factor whose shortest chain of additions is searched: the search is exponential."""
+WEIGHT_BITS = 23
+"""Weights that float32 holds, and a sign."""
+CONSTANT_BITS = 31
+TABLE_CODES = 1 << 12
+"""Step functions of inputs with fewer codes become tables, the others comparisons."""
+
+
+class TooWide(Exception):
+    """A constant that the tracer cannot hold; the walk names the layer and goes on."""
+
+
+@dataclass(frozen=True)
+class Fabric:
+    """How the tracer prices logic: adder and carry size in bits, and the deepest path in adders.
+
+    Each of alkaid's HWConfig; -1 means no limit.
+    """
+
+    adder_size: int = 1
+    carry_size: int = -1
+    latency_cutoff: int = -1
+
+    @property
+    def prices(self) -> tuple[int, int, int]:
+        """The three numbers as alkaid takes them."""
+        return (self.adder_size, self.carry_size, self.latency_cutoff)
+
+
+def reals(const: Const) -> F64:
+    """Return the values of a constant.
+
+    Raises:
+        TooWide: doubles do not hold them.
+    """
+    values = np.ldexp(const.codes.astype(np.float64), -const.type.frac)
+    if const.type.width > 53:
+        raise TooWide(f"constants of {const.type.width} bits")
+    return values
+
+
+def each(function: Callable[[Symbol], Symbol], xs: Symbols) -> Symbols:
+    """Apply a function to every symbol."""
+    return np.asarray(np.frompyfunc(function, 1, 1)(xs), dtype=object)
+
+
+def constant(value: float, fabric: Fabric) -> Symbol:
+    """Return a symbol that is always `value`."""
+    from alkaid.trace import FVariable, HWConfig
+
+    return FVariable.from_const(float(value), hwconf=HWConfig(*fabric.prices))
+
+
+def odd_part(value: float) -> tuple[int, int]:
+    """Return (n, s) with value = n * 2**s and n odd, or (0, 0)."""
+    top, bottom = float(value).as_integer_ratio()
+    if not top:
+        return 0, 0
+    zeros = (top & -top).bit_length() - 1
+    return top >> zeros, zeros - (bottom.bit_length() - 1)
+
+
+def add_constant(x: Symbol, value: float) -> Symbol:
+    """Return x + value.
+
+    Raises:
+        TooWide: the constant has more than 31 bits.
+    """
+    if odd_part(value)[0].bit_length() > CONSTANT_BITS:
+        raise TooWide(f"an added constant of more than {CONSTANT_BITS} bits")
+    return x + float(value)
+
+
+def add_constants(xs: Symbols, values: F64) -> Symbols:
+    """Return xs + values, broadcast."""
+    return np.asarray(np.frompyfunc(add_constant, 2, 1)(xs, values), dtype=object)
+
+
+def scale_by(x: Symbol, value: float) -> Symbol:
+    """Return x * value: by the tracer's shortest chain, for a long factor by its signed digits."""
+    whole, shift = odd_part(value)
+    if abs(whole).bit_length() <= FACTOR_BITS:
+        return x * float(value)
+    terms = [x * (sign * 2.0 ** (place + shift)) for place, sign in signed_digits(whole)]
+    return fold("sum", np.array(terms, dtype=object), (0,))[()]
+
+
+def signed_digits(n: int) -> list[tuple[int, int]]:
+    """Return the (place, sign) of the nonzero digits of n in canonical signed-digit form."""
+    digits, place = [], 0
+    while n:
+        if n & 1:
+            sign = 2 - (n & 3)
+            digits.append((place, sign))
+            n -= sign
+        n >>= 1
+        place += 1
+    return digits
+
+
+def multiply(rows: Symbols, weight: Const, fabric: Fabric) -> Symbols:
+    """Return rows[n, k] @ weight[k, m] by shared shifts and additions."""
+    codes = weight.codes.reshape(rows.shape[-1], -1).astype(np.int64)
+    parts: list[Symbols] = []
+    frac = weight.type.frac
+    while codes.any() or not parts:
+        wide = np.abs(codes).max(initial=0) >> WEIGHT_BITS
+        low = codes & ((1 << WEIGHT_BITS) - 1) if wide else codes
+        parts.append(_multiply(rows, np.ldexp(low.astype(np.float64), -frac), fabric))
+        codes = (codes - low) >> WEIGHT_BITS
+        frac -= WEIGHT_BITS
+    return total(parts)
+
+
+def _multiply(rows: Symbols, kernel: F64, fabric: Fabric) -> Symbols:
+    from alkaid.trace import FVArray
+
+    if all(x.low == x.high for x in rows.ravel()):
+        values = np.array([float(x.low) for x in rows.ravel()]).reshape(rows.shape)
+        return each(lambda v: constant(v, fabric), np.asarray(values @ kernel, dtype=object))
+    found = FVArray(rows, hwconf=fabric.prices) @ kernel
+    return each(lambda x: x if hasattr(x, "kif") else constant(x, fabric), np.asarray(found))
+
+
+def total(arrays: Sequence[Symbols]) -> Symbols:
+    """Add arrays pairwise, so that the tree is as shallow as can be."""
+    layer = list(arrays)
+    while len(layer) > 1:
+        pairs = [a + b for a, b in zip(layer[::2], layer[1::2], strict=False)]
+        layer = pairs + layer[len(layer) - len(layer) % 2 :]
+    return np.asarray(layer[0], dtype=object)
+
+
+def fold(kind: str, xs: Symbols, axes: tuple[int, ...]) -> Symbols:
+    """Return sum or maximum over axes; None stands for padding that never wins."""
+    kept = [axis for axis in range(xs.ndim) if axis not in axes]
+    flat = xs.transpose(*kept, *axes).reshape(*(xs.shape[a] for a in kept), -1)
+    result = np.empty(flat.shape[:-1], dtype=object)
+    for place in product(*map(range, result.shape)):
+        layer = [x for x in flat[place] if x is not None]
+        while len(layer) > 1:
+            pairs = [
+                a + b if kind == "sum" else a.max_of(b)
+                for a, b in zip(layer[::2], layer[1::2], strict=False)
+            ]
+            layer = pairs + layer[len(layer) - len(layer) % 2 :]
+        result[place] = layer[0]
+    return result
+
+
+def pad(xs: Symbols, amounts: Sequence[tuple[int, int]], edge: Symbol) -> Symbols:
+    """Put `edge` around; negative amounts crop."""
+    inner = tuple(
+        slice(max(-a, 0), size - max(-b, 0)) for (a, b), size in zip(amounts, xs.shape, strict=True)
+    )
+    xs = xs[inner]
+    grown = [(max(a, 0), max(b, 0)) for a, b in amounts]
+    result = np.empty([a + n + b for (a, b), n in zip(grown, xs.shape, strict=True)], dtype=object)
+    result.fill(edge)
+    result[tuple(slice(a, a + n) for (a, _), n in zip(grown, xs.shape, strict=True))] = xs
+    return result
+
+
+def slide(
+    xs: Symbols, size: Sequence[int], strides: Sequence[int], dilation: Sequence[int]
+) -> Symbols:
+    """Return windows [*places, *size, channels] of xs [*spatial, channels]."""
+    axes = tuple(range(len(size)))
+    spans = [(n - 1) * d + 1 for n, d in zip(size, dilation, strict=True)]
+    views: Symbols = sliding_window_view(xs, tuple(spans), axis=axes)  # [*places, channels, *spans]
+    views = views[tuple(slice(None, None, s) for s in strides)]
+    steps: tuple[Any, ...] = (..., *(slice(None, None, d) for d in dilation))
+    views = views[steps]
+    return np.moveaxis(views, len(size), -1)
+
+
+def look_up(x: Symbol, values: F64, first: float, step: float) -> Symbol:
+    """Return values[i] for x = first + i * step; x is proved to stay inside.
+
+    Raises:
+        TooWide: the values need more than 31 bits.
+    """
+    if any(odd_part(v)[0].bit_length() > CONSTANT_BITS for v in (values / _grid(values))):
+        raise TooWide(f"table values of more than {CONSTANT_BITS} bits")
+    low, high = round((x.low - first) / step), round((x.high - first) / step)
+    taken = values[low : high + 1 : round(x.step / step)] if high > low else values[low : low + 1]
+    if len(taken) == 1:
+        return x.from_const(float(taken[0]), hwconf=x.hwconf)
+    return x.lookup(taken)
+
+
+def _grid(values: F64) -> float:
+    """Return the coarsest power of two that all values are multiples of."""
+    shifts = [odd_part(v)[1] for v in values if v]
+    return float(2.0 ** min(shifts, default=0))
+
+
+def step_through(x: Symbol, thresholds: F64, values: F64) -> Symbol:
+    """Return values[k], k = how many of the ascending thresholds are <= x."""
+    codes = round((x.high - x.low) / x.step) + 1 if x.high > x.low else 1
+    if codes <= TABLE_CODES:
+        grid = x.low + np.arange(codes) * float(x.step if codes > 1 else 0)
+        found = values[np.searchsorted(thresholds, grid, side="right")]
+        return look_up(x, found, float(x.low), float(x.step) if codes > 1 else 1.0)
+    first = int(np.searchsorted(thresholds, float(x.low), side="right"))
+    last = int(np.searchsorted(thresholds, float(x.high), side="right"))
+    jumps = [
+        scale_by(x >= float(thresholds[k]), float(values[k + 1] - values[k]))
+        for k in range(first, last)
+        if values[k + 1] != values[k]
+    ]
+    start = x.from_const(float(values[first]), hwconf=x.hwconf)
+    return fold("sum", np.array([start, *jumps], dtype=object), (0,))[()]
