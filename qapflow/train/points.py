@@ -28,6 +28,7 @@ from qapflow.train.metrics import (
     neural_efficiency,
     observe_states,
 )
+from qapflow.train.recipe import FLOAT_BITS, Recipe
 from qapflow.train.stages import Stage
 
 Array = NDArray[Any]
@@ -58,7 +59,7 @@ def save_point(
         ModelUnsupported: the front end cannot read the model.
     """
     path = folder / f"{stage.number:02}.h5"
-    made = finalize(job.model, path, data.x_test, require_exact=_is_quantized(job))
+    made = finalize(job.model, path, data.x_test, require_exact=promises_exact(job.recipe))
     found = cost_of_model(
         BuildSettings(path, board=board or BuildSettings.board), with_board=board is not None
     )
@@ -172,6 +173,15 @@ def _estimate(board: Any) -> Row:
     return {"board": board.target.name, "fits": board.fits, **figures}
 
 
-def _is_quantized(job: Job) -> bool:
-    quantization = job.recipe.quantization
-    return max(quantization.weights, quantization.activations, quantization.input) < 32
+def promises_exact(recipe: Recipe) -> bool:
+    """Tell whether a recipe's model has no float layer, so that a file which is not exact fails.
+
+    Batch normalization as a layer of its own computes in float32; it can be exact, and the row of
+    a saved model says whether it is.
+    """
+    quantization = recipe.quantization
+    bits = [quantization.weights, quantization.biases, quantization.activations, quantization.input]
+    for own in quantization.layers.values():
+        bits += [own.weights, own.biases, own.activations]
+    floats = any(number is not None and number >= FLOAT_BITS for number in bits)
+    return not floats and recipe.model.batch_normalization != "separate"
