@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from qapflow.train.run import TrainResult
 
 EXTRA = ("tensorflow", "tf_keras", "qkeras", "tensorflow_model_optimization", "sklearn", "pydantic")
+
+BEST_TRIAL = "the lowest validation loss of all trials"
+CHEAPEST = "the cheapest whose validation accuracy is within one standard error of the best"
 
 
 @dataclass(frozen=True)
@@ -120,13 +124,30 @@ def _text(result: TrainResult) -> str:
     inputs = [meaning_summary(scaling)] if scaling.is_file() else []
     exact = "bit-exact" if chosen["exact"] else f"{chosen['mismatches']} values differ"
     lines += [
-        "accuracy on the test samples; BOPs with the input at its own bits; the cheapest model is",
-        "chosen whose validation accuracy is within one standard error of the best",
+        *_means(result),
+        "accuracy on the test samples; BOPs with the input at its own bits",
+        f"chosen: {BEST_TRIAL if 'trial' in chosen else CHEAPEST}",
         f"integer network = Keras: {exact} on {chosen['test_samples']} test samples",
         *filter(None, inputs),
         f"written to {result.model}; rows, states and curves in {result.folder}/",
     ]
     return "\n".join(lines)
+
+
+def _means(result: TrainResult) -> list[str]:
+    """Return mean and spread (sample deviation) over the folds, a line for each stage."""
+    lines = []
+    for stage in sorted({row["stage"] for row in result.rows}):
+        own = [row for row in result.rows if row["stage"] == stage]
+        if len(own) < 2 or "trial" in own[0]:
+            continue
+        accuracy = [row["accuracy"] for row in own]
+        cost = statistics.fmean(row["cost_bops_input_own"] for row in own)
+        lines.append(
+            f"{len(own)} folds, {own[0]['model']}: accuracy {statistics.fmean(accuracy):.4f} "
+            f"+- {statistics.stdev(accuracy):.4f}, {cost:,.0f} BOPs"
+        )
+    return lines
 
 
 def _need_extra() -> None:

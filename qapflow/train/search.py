@@ -62,7 +62,10 @@ def search(
         results[number] = train(variant, place, board=board, fresh=fresh, listen=listen)
         _tell(study, number, results[number])
     best = int(study.best_trial.number)
-    write_file(target, results[best].model.read_bytes())
+    for suffix in (".h5", ".scaling.json", ".lock.json"):
+        source = results[best].model.with_suffix(suffix)
+        if source.exists():
+            write_file(target.with_suffix(suffix), source.read_bytes())
     rows = tuple(
         {**row, "trial": number, **_words(study, number)}
         for number, result in sorted(results.items())

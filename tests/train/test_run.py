@@ -1,6 +1,7 @@
 """Runs by recipe from the command line: files, rows, going on, and what is refused."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,6 +89,19 @@ def test_what_cannot_be_trained_leaves_nothing_behind(
     assert main(["train", *arguments]) == 2
     assert words in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.needs_keras
+def test_folds_have_a_mean_and_a_spread():
+    from qapflow.train.run import TrainResult
+    from qapflow.training import _means
+
+    rows = tuple(
+        {**row(0, bops, 0.9, fold), "accuracy": accuracy, "model": "00.h5"}
+        for fold, (bops, accuracy) in enumerate([(1000.0, 0.90), (2000.0, 0.94)])
+    )
+    result = TrainResult(rows, rows[0], Path("x.h5"), Path("x.train"))
+    assert _means(result) == ["2 folds, 00.h5: accuracy 0.9200 +- 0.0283, 1,500 BOPs"]
 
 
 @pytest.mark.needs_keras
