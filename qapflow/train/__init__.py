@@ -11,8 +11,8 @@ from typing import Any
 PUBLIC = {
     "HardwareCost": "qapflow.train.hardware_cost",
     "QuantizationAwarePruning": "qapflow.train.callbacks",
-    "finalize": "qapflow.train.finalize",
-    "quantize": "qapflow.train.quantize",
+    "finalize": "qapflow.train.finalizing",
+    "quantize": "qapflow.train.quantizing",
     "read_recipe": "qapflow.train.recipe_file",
     "train": "qapflow.train.run",
 }

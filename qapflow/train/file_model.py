@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from qapflow.train.integer_bits import read_quantizers
 from qapflow.train.libraries import load_keras
 from qapflow.train.masks import KERNELS, all_layers
-from qapflow.train.quantize import quantize
+from qapflow.train.quantizing import quantize
 from qapflow.train.recipe import FLOAT_BITS, Recipe
 
 SAMPLES = 1024

@@ -16,7 +16,7 @@ from qapflow.lower.files import write_file
 from qapflow.settings import BuildSettings
 from qapflow.train.checkpoint import Position
 from qapflow.train.data import Data
-from qapflow.train.finalize import Finalized, finalize
+from qapflow.train.finalizing import Finalized, finalize
 from qapflow.train.libraries import load_keras
 from qapflow.train.loop import Job
 from qapflow.train.masks import KERNELS, all_layers, attached_masks, read_masks, sparsity

@@ -7,7 +7,7 @@ from qapflow.errors import CheckFailed, UsageError
 from qapflow.frontend.load import load
 from qapflow.frontend.model import LoadOptions
 from qapflow.train.architecture import build_model
-from qapflow.train.finalize import finalize
+from qapflow.train.finalizing import finalize
 from qapflow.train.recipe import (
     ConvRecipe,
     DenseRecipe,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qapflow.train.architecture import build_model
-from qapflow.train.finalize import finalize
+from qapflow.train.finalizing import finalize
 from qapflow.train.recipe import (
     ConvRecipe,
     DenseRecipe,
