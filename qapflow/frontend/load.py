@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ SECOND_OUTPUT = (
     "a second output of a layer is used, such as the states of return_state=True",
     "use the first output only: with return_sequences=True it holds the state of every step",
 )
+LARGEST_INPUT = 1 << 26  # values; an image of 8,192 x 8,192 pixels
 HALF = ("float16", "bfloat16")
 
 
@@ -137,12 +139,10 @@ class _Loader:
     def _input(self, layer: LayerSpec) -> None:
         batch = layer.config.get("batch_input_shape") or ()
         shape = tuple(batch[1:])
-        if not shape or any(not isinstance(n, int) or n < 1 for n in shape):
-            shown = ", ".join("?" if n is None else str(n) for n in shape)
-            self._refuse(
-                layer, f"its shape [{shown}] is not fixed", "save it with a fixed input shape"
-            )
-            fixed = tuple(n if isinstance(n, int) and n > 0 else SIDE for n in shape)
+        problem = _unfit(shape)
+        if problem:
+            self._refuse(layer, *problem)
+            fixed = tuple(n if isinstance(n, int) and 0 < n <= SIDE else SIDE for n in shape)
             self.edges[layer.name] = add_placeholder(self.builder, layer, fixed)
             self.guessed.add(layer.name)
             return
@@ -183,6 +183,8 @@ class _Loader:
             self._refuse(layer, error.what, error.hint)
         except UsageError as error:  # a shape that does not fit
             self._refuse(layer, error.what, "check the model: Keras could not run it either")
+        except MemoryError:
+            self._refuse(layer, "its values do not fit in memory", "a smaller layer or input")
         except BROKEN as error:
             self._refuse(layer, *_broken(error))
         else:
@@ -252,6 +254,17 @@ class _Loader:
     def _refuse(self, layer: LayerSpec, reason: str, hint: str = "") -> None:
         hint = hint or "replace the layer by one that docs/layers.md lists"
         self.problems.append(Unsupported(layer.name, layer.class_name, reason, hint))
+
+
+def _unfit(shape: tuple[int | None, ...]) -> tuple[str, str] | None:
+    """Return why an input of this shape cannot be built, with the way out."""
+    sizes = [n for n in shape if isinstance(n, int) and n > 0]
+    if not shape or len(sizes) < len(shape):
+        shown = ", ".join("?" if n is None else str(n) for n in shape)
+        return f"its shape [{shown}] is not fixed", "save it with a fixed input shape"
+    if prod(sizes) > LARGEST_INPUT:
+        return f"one sample of it has {prod(sizes)} values", "a smaller input"
+    return None
 
 
 def _broken(error: Exception) -> tuple[str, str]:

@@ -198,6 +198,13 @@ def test_open_shapes_and_half_inputs_are_refused_with_what_follows():
     assert "a" in found
 
 
+def test_shapes_beyond_all_memory_are_refused_by_name():
+    found = refused(model(box((12, 10**9)), layer("a", "ReLU", ["x"])))
+    assert found == {"x": ("one sample of it has 12000000000 values", "a smaller input")}
+    found = refused(chain((4, 2), layer("a", "ZeroPadding1D", padding=10**13)))
+    assert found["a"] == ("its values do not fit in memory", "a smaller layer or input")
+
+
 def test_a_second_output_is_refused():
     spec = model(box((6,)), layer("a", "ReLU", ["x"]), layer("b", "ReLU", [("a", 1)]))
     assert refused(spec)["b"][0].startswith("a second output of a layer is used")
