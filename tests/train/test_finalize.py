@@ -47,15 +47,17 @@ def check(libraries, randomise, tmp_path, recipe, shape=(10,), zeros=0.0):
     return made
 
 
-@pytest.mark.parametrize("batch_normalization", ["fold", "none"])
 @pytest.mark.parametrize(
-    ("kind", "alpha", "bits"),
+    ("kind", "alpha", "bits", "batch_normalization"),
     [
-        ("quantized_bits", "1", 6),
-        ("quantized_bits", "auto_po2", 3),
-        ("quantized_po2", "1", 4),
-        ("binary", "1", 1),
-        ("ternary", "auto_po2", 2),
+        ("quantized_bits", "1", 6, "fold"),
+        ("quantized_bits", "1", 5, "none"),
+        ("quantized_bits", "auto_po2", 3, "fold"),
+        ("quantized_po2", "1", 4, "fold"),
+        ("binary", "1", 1, "fold"),
+        ("binary", "auto_po2", 1, "none"),
+        ("ternary", "auto_po2", 2, "fold"),
+        ("ternary", "1", 2, "fold"),
     ],
 )
 def test_dense(libraries, randomise, tmp_path, kind, alpha, bits, batch_normalization):
