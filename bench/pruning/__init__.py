@@ -1,0 +1,1 @@
+"""Bits x sparsity x method on one data set: accuracy against cost, every point trained."""

@@ -1,0 +1,73 @@
+"""Compare pruning, quantization and both on one data set; every model is trained and proved.
+
+    python -m bench.pruning mnist.npz -o build/pruning/mnist --standardize range --jobs 2
+
+Trains every precision with iterative pruning, by fine-tuning and as lottery tickets, with and
+without batch normalization and L1 (Hawks et al., Front. AI 4:676564, 2021), and prints accuracy
+and BOPs of each step. Stopped, it goes on where it was.
+"""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from bench.pruning.grid import Setting, variants
+from bench.pruning.plot import draw
+from bench.pruning.points import make_points
+from bench.pruning.runs import train_all
+from bench.pruning.table import render
+
+
+def main() -> None:
+    """Train what is missing, print the tables, draw the picture."""
+    options = _options()
+    folder: Path = options.output
+    folder.mkdir(parents=True, exist_ok=True)
+    setting = Setting(
+        tuple(options.widths), tuple(options.bits), options.standardize, options.input_bits,
+        options.folds, options.epochs, options.patience, options.batch_size, options.learning_rate,
+    )  # fmt: skip
+    todo = list(variants(options.bits, options.only))
+    rows = train_all(todo, setting, options.data.resolve(), folder, options.jobs, options.board)
+    points = make_points(rows, _sizes(options.data, setting.widths))
+    text = render(points)
+    (folder / "table.txt").write_text(text, encoding="utf-8")
+    (folder / "points.json").write_text(json.dumps([asdict(p) for p in points], indent=1))
+    draw(points, folder / "accuracy.png")
+    print(text)
+
+
+def _sizes(data: Path, widths: tuple[int, ...]) -> tuple[int, ...]:
+    with np.load(data, allow_pickle=False) as arrays:
+        inputs = int(np.prod(arrays["x_train"].shape[1:]))
+        classes = len(np.unique(arrays["y_train"]))
+    return (inputs, *widths, 1 if classes == 2 else classes)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.pruning", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("data", type=Path, help=".npz with x_train, y_train, x_test, y_test")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder")
+    parser.add_argument("--widths", type=int, nargs="+", default=[64, 32, 32])
+    parser.add_argument("--bits", type=int, nargs="+", default=[32, 12, 8, 6, 4])
+    parser.add_argument("--input-bits", type=int, default=8, help="of quantized networks")
+    parser.add_argument("--standardize", default="features", choices=("features", "range", "none"))
+    parser.add_argument("--folds", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=15, help="at most, each pruning step")
+    parser.add_argument("--patience", type=int, default=4, help="epochs without a better loss")
+    parser.add_argument("--batch-size", type=int, default=512)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--board", default="xcvu9p", help="whose estimate goes with each point")
+    parser.add_argument("--only", default="", help="only variants whose names contain this")
+    parser.add_argument("--jobs", type=int, default=2)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""The comparison of pruning and quantization: recipes, points, tables, without training."""
+
+import pytest
+
+from bench.pruning.grid import Setting, recipe, variants
+from bench.pruning.points import baseline, cheapest, float_bops, make_points
+from bench.pruning.table import render
+
+SIZES = (16, 64, 32, 32, 5)
+SETTING = Setting((64, 32, 32), (32, 6), "features", 8, 2, 15, 4, 512, 2e-3)
+
+
+def rows(variant, losses):
+    """Two folds; a step loses so much accuracy and a quarter of the weights."""
+    return [
+        {
+            "fold": fold, "stage": stage, "model": f"{stage:02}.h5", "exact": variant.bits != 32,
+            "accuracy": 0.9 - loss + 0.01 * fold, "val_accuracy": 0.91 - loss + 0.01 * fold,
+            "test_samples": 400, "val_samples": 100, "cost_weights": 4256,
+            "cost_nonzeros": 4256 * (4 - stage) // 4, "cost_bops_input_own": 1e5 / (1 + stage),
+            "cost_bops_input_32": 2e5 / (1 + stage), "cost_ebops": 5000, "cost_csd_digits": 70,
+            "estimate_lut": 1234.0,
+        }
+        for fold in range(2)
+        for stage, loss in enumerate(losses)
+    ]  # fmt: skip
+
+
+def test_every_combination_is_a_recipe_that_qapflow_reads():
+    pytest.importorskip("pydantic")
+    from qapflow.train.recipe import Recipe
+    from qapflow.train.recipe_check import check_recipe
+
+    found = list(variants((32, 12, 4)))
+    assert len(found) == len({variant.name for variant in found}) == 3 * 2 * 2 * 2
+    for variant in found:
+        check_recipe(Recipe.model_validate(recipe(variant, SETTING)))
+    assert [v.name for v in variants((32, 4), "4b-ticket-bn-l1")] == ["4b-ticket-bn-l1"]
+
+
+def test_float_networks_count_as_published():
+    assert float_bops(SIZES, 4256) == 4_652_832  # Hawks et al. 2021, unpruned at 32 bits
+    assert float_bops(SIZES, 0) < 4_652_832 / 10
+
+
+def test_points_are_means_over_folds_and_the_cheapest_loses_nothing():
+    wide, narrow = variants((32, 6), "tuned-bn-no-l1")
+    points = make_points({wide: rows(wide, (0.0, 0.1)), narrow: rows(narrow, (0, 0, 0.2))}, SIZES)
+    base = baseline(points)
+    assert base.variant == wide
+    assert base.stage == 0
+    assert base.accuracy == pytest.approx(0.905)
+    assert base.spread == pytest.approx(0.01 / 2**0.5)  # standard deviation of two folds
+    best = cheapest(points, base)
+    assert (best.variant, best.stage, best.kept) == (narrow, 1, 0.75)
+    assert cheapest([p for p in points if p.stage == 2], base) is None
+    text = render(points)
+    assert "baseline: 32b-tuned-bn-no-l1, dense, 4,652,832 BOPs, accuracy 0.9050 +- 0.0071" in text
+    assert "both, lottery ticket        none without loss" in text
+    assert "93.1x      46.5x    0.9050   75.0%      50,000" in text
