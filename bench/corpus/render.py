@@ -13,7 +13,7 @@ from bench.corpus.rows import BAD, Row, to_json
 from bench.corpus.summary import summarize
 from qapflow.report.html import render_page
 
-WIDTH = 150
+WIDTH = 170
 NAME = 46  # columns of a file name
 COLOURS = {
     "exact": "green",
@@ -29,6 +29,7 @@ TAGS = {
     **dict.fromkeys(BAD, "bad"), "timeout": "bad", "tool failed": "bad", "tool missing": "bad",
 }  # fmt: skip
 COLUMNS = ("file", "family", "verdict", "Keras", "off by", "C sim.", "s", "MiB", "hls4ml")
+FIGURES = range(3, 8)
 
 
 def render_text(rows: Sequence[Row], title: str, *, color: bool = False) -> str:
@@ -39,10 +40,15 @@ def render_text(rows: Sequence[Row], title: str, *, color: bool = False) -> str:
         force_terminal=color, color_system="standard" if color else None, no_color=not color,
     )  # fmt: skip
     table = Table(title=title, box=None, pad_edge=False, header_style="bold")
+    lines = [cells(row) for row in rows]
     for number, name in enumerate(COLUMNS):
-        table.add_column(name, justify="right" if number in range(3, 8) else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*cells(row), style=COLOURS.get(row.verdict, ""))
+        whole = number in FIGURES or name == "verdict"  # names may be cut, figures never
+        table.add_column(
+            name, justify="right" if number in FIGURES else "left", no_wrap=True,
+            min_width=max((len(line[number]) for line in lines), default=0) if whole else None,
+        )  # fmt: skip
+    for row, line in zip(rows, lines, strict=True):
+        table.add_row(*line, style=COLOURS.get(row.verdict, ""))
     console.print(table)
     console.print()
     for row in rows:

@@ -174,6 +174,11 @@ def test_the_table_shows_every_model_in_every_form():
     assert "No silent mismatch" in page
     bad = Row("c.h5", "rnn", True, True, "DIFFERS", 1.0, 1.0)
     assert "1 silent mismatches" in render_html([*made, bad], "title")
+    long = "a" * 60
+    wide = Row(f"{long}.h5", long, True, True, "unverified", 12345.0, 123456.0, mismatches=12345678,
+               values=37029888, csim_mismatches=12345678, csim_values=37029888)  # fmt: skip
+    figures = ("unverified", "12345678 of 37029888", "12345", "123456")
+    assert all(figure in render_text([wide], "title") for figure in figures)
     assert "silent mismatches and tracebacks: 1; c.h5: DIFFERS" in render_text([bad], "t")
 
 
