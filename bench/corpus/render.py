@@ -47,8 +47,8 @@ def render_text(rows: Sequence[Row], title: str, *, color: bool = False) -> str:
             name, justify="right" if number in FIGURES else "left", no_wrap=True,
             min_width=max((len(line[number]) for line in lines), default=0) if whole else None,
         )  # fmt: skip
-    for row, line in zip(rows, lines, strict=True):
-        table.add_row(*line, style=COLOURS.get(row.verdict, ""))
+    for row, shown in zip(rows, lines, strict=True):
+        table.add_row(*shown, style=COLOURS.get(row.verdict, ""))
     console.print(table)
     console.print()
     for row in rows:

@@ -6,6 +6,7 @@ import hashlib
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -135,7 +136,7 @@ def _load_h5(path: Path) -> Content:
 
 def _read_h5(path: Path) -> ModelSpec:
     at = str(path)
-    content = read_isolated(lambda: _load_h5(path), path.stat().st_size, at)
+    content = read_isolated(partial(_load_h5, path), path.stat().st_size, at)
     if content.architecture is None:
         raise UsageError(
             "the file holds no Keras model"
@@ -161,11 +162,12 @@ def _read_json(path: Path, weights: Path) -> ModelSpec:
     if not _head(weights).startswith(HDF5_MAGIC):
         raise UsageError("the weights are no HDF5 file", str(weights), FORMATS)
     size = weights.stat().st_size
-    content = read_isolated(lambda: _load_h5(weights), size, str(weights))
+    content = read_isolated(partial(_load_h5, weights), size, str(weights))
     content.check_origin(model, str(weights))
     notes: tuple[str, ...] = ()
     if content.listed is None:
-        found = read_isolated(lambda: _load_tree(weights, str(weights), model), size, str(weights))
+        load = partial(_load_tree, weights, str(weights), model)
+        found = read_isolated(load, size, str(weights))
     else:
         found, notes = assign_listed(model, content.listed)
     version = content.version or str(entry.get("keras_version", "1"))
@@ -182,7 +184,7 @@ def _read_keras(path: Path) -> ModelSpec:
     model = parse_model(archive.config, str(path))
     at = f"{path}, model.weights.h5"
     data = archive.weights
-    found = read_isolated(lambda: _load_tree(data, at, model), len(data), at)
+    found = read_isolated(partial(_load_tree, data, at, model), len(data), at)
     return assemble(model, found, (), archive.version, "keras", _digest(path))
 
 

@@ -6,6 +6,7 @@ import random
 import signal
 import time
 import zipfile
+from functools import partial
 
 import h5py
 import numpy as np
@@ -281,13 +282,21 @@ def test_reader_that_hangs_or_crashes(monkeypatch):
         while os.getpid() != parent:
             pass
 
-    def crash():
-        os.kill(os.getpid(), signal.SIGSEGV)
-
+    crash = partial(signal.raise_signal, signal.SIGSEGV)
     for read, name in ((hang, "SIGXCPU"), (crash, "SIGSEGV")):
         with pytest.raises(UsageError, match=f"HDF5 file is damaged: reading it ended in {name}"):
             isolate.read_isolated(read, 0, "m.h5")
     assert isolate.read_isolated(lambda: 7, 0, "m.h5") == 7
+
+
+@pytest.mark.parametrize("suffix", ["h5", "keras"])
+def test_a_copy_that_crashes_by_itself_is_no_verdict_on_the_file(
+    tmp_path, files, suffix, monkeypatch
+):
+    path = tmp_path / f"m.{suffix}"
+    (files.write_keras if suffix == "keras" else files.write_h5)(path)
+    monkeypatch.setattr(isolate, "_forked", lambda read, seconds: -signal.SIGSEGV)
+    assert read_model(path).layers
 
 
 def mutate(data, chance):
