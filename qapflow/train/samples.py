@@ -79,7 +79,9 @@ def _check_values(x: NDArray[Any], name: str, samples: Samples, at: str) -> None
     if x.dtype.kind != "f":
         return
     rows = x.reshape(len(x), -1)
-    bad = ~(np.abs(rows) <= float(np.finfo(np.float32).max))
+    with np.errstate(over="ignore"):  # what doubles cannot hold becomes infinite: refused below
+        wide = rows.astype(np.float64)
+    bad = ~(np.abs(wide) <= float(np.finfo(np.float32).max))
     count = int(np.count_nonzero(bad))
     if not count:
         return

@@ -70,7 +70,7 @@ def fit_scaling(x: NDArray[Any], kind: Kind) -> Scaling:
 
 
 def scale(x: NDArray[Any], scaling: Scaling) -> NDArray[np.float32]:
-    """Scale samples [n, *shape].
+    """Scale samples [n, *shape]; what float32 cannot hold becomes its largest number.
 
     Raises:
         UsageError: samples of another size than the scaling was fitted on.
@@ -81,9 +81,9 @@ def scale(x: NDArray[Any], scaling: Scaling) -> NDArray[np.float32]:
         raise UsageError(what, "scaling", "give samples like those of the training")
     out = np.empty((len(x), size), np.float32)
     offset, factor = np.array(scaling.offset), np.array(scaling.scale)
-    start = 0
+    most, start = float(np.finfo(np.float32).max), 0
     for rows in _chunks(x):
-        out[start : start + len(rows)] = (rows - offset) / factor
+        out[start : start + len(rows)] = np.clip((rows - offset) / factor, -most, most)
         start += len(rows)
     return out.reshape(x.shape)
 

@@ -113,7 +113,9 @@ def _names(array: Array | None, name: str, at: str) -> tuple[str, ...] | None:
         return None
     if array.ndim != 1:
         raise UsageError(f"{name} has shape {array.shape}, it must be a list of names", at)
-    return tuple(v.decode() if isinstance(v, bytes) else str(v) for v in array.tolist())
+    return tuple(
+        v.decode(errors="replace") if isinstance(v, bytes) else str(v) for v in array.tolist()
+    )
 
 
 def _table(path: Path, kind: str, target: str | None) -> Samples:

@@ -361,6 +361,7 @@ SMALL = st.builds(
 @given(st.dictionaries(NAMES, ARRAY) | SMALL)
 @settings(
     max_examples=150,
+    derandomize=True,  # the same arrays in every run: a change is to blame for a failure
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
