@@ -26,7 +26,7 @@ from qapflow.options import (
 )
 
 if TYPE_CHECKING:
-    from qapflow.report.figures import Comparison, Report
+    from qapflow.report.figures import Report
 
 FORMATS = {".txt": "text", ".json": "json", ".html": "html", ".htm": "html", ".md": "md"}
 
@@ -126,9 +126,11 @@ def _color() -> bool:
 
 
 def _verdict(report: Report) -> int:
+    from qapflow.report.mismatch import describe_mismatch
+
     for comparison in report.comparisons:
         if comparison.verdict == "different":
-            print(f"error: {_mismatch(comparison)}", file=sys.stderr)
+            print(f"error: {describe_mismatch(comparison)}", file=sys.stderr)
     for budget in report.budgets:
         if not budget.met:
             actual = "unknown" if budget.actual is None else f"{budget.actual:g}"
@@ -140,26 +142,10 @@ def _verdict(report: Report) -> int:
     return 0 if report.passed else 1
 
 
-def _mismatch(comparison: Comparison) -> str:
-    lines = [
-        f"{comparison.left} and {comparison.right} differ in {comparison.mismatches} "
-        f"of {comparison.values} values"
-    ]
-    if first := comparison.first:
-        place = f"layer {first.layer}, edge {first.edge}, sample {first.sample}, element"
-        lines.append(f"  at: {place} {list(first.index)}")
-        lines.append(
-            f"  code {first.expected_code} ({first.expected:g}) became "
-            f"{first.actual_code} ({first.actual:g}): {first.cause}"
-        )
-    elif comparison.note:
-        lines.append(f"  {comparison.note}")
-    return "\n".join(lines)
-
-
 def run_verify(options: argparse.Namespace) -> int:
     """Compare interpreter, C simulation and Keras again on a finished build."""
     from qapflow.api import verify_build
+    from qapflow.report.mismatch import describe_mismatch
 
     if options.vectors is not None and options.vectors < 1:
         raise UsageError(
@@ -176,21 +162,18 @@ def run_verify(options: argparse.Namespace) -> int:
         timeout_s=options.timeout,
         sanitize=options.sanitize,
     )
-    different = False
-    rows = []
+    names = ("left", "right", "verdict", "samples", "values", "mismatches", "note")
+    different = any(item.verdict == "different" for item in comparisons)
     for item in comparisons:
-        different |= item.verdict == "different"
-        rows.append({"left": item.left, "right": item.right, "verdict": item.verdict,
-                     "samples": item.samples, "values": item.values,
-                     "mismatches": item.mismatches, "note": item.note})  # fmt: skip
         if not options.json:
             print(
                 f"{item.left} = {item.right}: {item.verdict}, {item.mismatches} of {item.values} "
                 f"values differ in {item.samples} samples" + (f" ({item.note})" * bool(item.note))
             )
         if item.verdict == "different":
-            print(f"error: {_mismatch(item)}", file=sys.stderr)
+            print(f"error: {describe_mismatch(item)}", file=sys.stderr)
     if options.json:
+        rows = [{name: getattr(item, name) for name in names} for item in comparisons]
         print(json.dumps({"comparisons": rows, "passed": not different}))
     return int(different)
 
@@ -293,10 +276,7 @@ def run_boards(options: argparse.Namespace) -> int:
 
     if options.board:
         target = load_target(options.board)
-        if options.json:
-            print(json.dumps(asdict(target)))
-            return 0
-        print(describe_board(target))
+        print(json.dumps(asdict(target)) if options.json else describe_board(target))
         return 0
     targets = list_targets()
     if options.json:
@@ -316,8 +296,5 @@ def run_doctor(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"findings": [asdict(finding) for finding in findings]}))
         return 0
-    for finding in findings:
-        print(f"{finding.status:<8} {finding.name:<34} {finding.version or '-':<14} {finding.adds}")
-        if finding.fix:
-            print(f"{'':<8} fix: {finding.fix}")
+    print("\n".join(map(str, findings)))
     return 0

@@ -32,6 +32,10 @@ class Finding:
     adds: str
     fix: str = ""
 
+    def __str__(self) -> str:
+        line = f"{self.status:<8} {self.name:<34} {self.version or '-':<14} {self.adds}"
+        return f"{line}\n{'':<8} fix: {self.fix}" if self.fix else line
+
 
 _TRAIN = 'pip install "qapflow[train]"'
 

@@ -13,7 +13,7 @@ from qapflow.cost.ebops import accumulation_ebops, ebops
 from qapflow.cost.figures import Cost, LayerCost, NetCost
 from qapflow.cost.shapes import NONE_DECLARED, read_shapes
 from qapflow.cost.widths import constant_bits, edge_bits, enclosed_bits
-from qapflow.estimate.kernel import count_digits
+from qapflow.ir.digits import count_digits
 from qapflow.ir.net import Net, Node, count_turns, with_bodies
 from qapflow.ir.ops import Affine, Const, Conv, Dense, MatMul, Merge, Reduce, Reshape
 from qapflow.report.words import plural

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qapflow.ir.digits import count_digits
 from qapflow.ir.fixed import Codes
 from qapflow.ir.ops import Conv, Dense
 
@@ -36,17 +37,6 @@ class Kernel:
     adders: int
     digits: int
     max_terms: int
-
-
-def count_digits(codes: Codes) -> NDArray[np.int64]:
-    """Count the non-zero digits of each integer in canonical signed-digit form.
-
-    The count is popcount(c xor 3c): the non-adjacent form has a digit where c and 3c differ
-    (Reitwiesner, "Binary Arithmetic", 1960).
-    """
-    values, places = np.unique(np.abs(codes), return_inverse=True)
-    counts = np.array([(int(v) ^ (3 * int(v))).bit_count() for v in values], np.int64)
-    return counts[places].reshape(np.shape(codes))
 
 
 def describe(op: Dense | Conv, in_width: int, accumulator_width: int) -> Kernel:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from qapflow.estimate.kernel import ceil_div, count_digits
+from qapflow.estimate.kernel import ceil_div
 from qapflow.estimate.resources import DSP_INPUT_BITS, Cost, bram18_of
+from qapflow.ir.digits import count_digits
 from qapflow.ir.fixed import Overflow, Rounding
 from qapflow.ir.net import Edge, Node
 from qapflow.ir.ops import (

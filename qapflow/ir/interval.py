@@ -286,11 +286,6 @@ def _constant(values: Codes, x: Interval) -> Interval:
 
 
 @_bound.register
-def _(op: ops.Pad, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
-    return _monotone(op, edges, intervals)
-
-
-@_bound.register
 def _(op: ops.Scan, edges: tuple[Edge, ...], intervals: tuple[Interval, ...]) -> Interval:
     """One step bounds all: a state takes any code of its type, a slice any of its places."""
     slices = op.body.inputs[len(op.initial) :]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qapflow.ir.digits import count_digits
 from qapflow.ir.net import Net, Node
 from qapflow.ir.ops import Conv, Dense
 from qapflow.plan import Choice
@@ -61,13 +62,8 @@ def _hard_constants(op: Dense | Conv) -> float:
     """Count distinct constants an input that have three signed digits or more: one DSP each."""
     rows = op.weight.codes.reshape(-1, op.weight.codes.shape[-1])
     values, which = np.unique(rows, return_inverse=True)
-    hard = np.array([_signed_digits(abs(int(v))) >= 3 for v in values])
+    hard = count_digits(values) >= 3
     which = np.sort(which.reshape(rows.shape), axis=1)
     first = np.ones(rows.shape, bool)
     first[:, 1:] = which[:, 1:] != which[:, :-1]
     return float(np.count_nonzero(first & hard[which]))
-
-
-def _signed_digits(number: int) -> int:
-    """Count the non-zero digits of the canonical signed-digit form."""
-    return (number ^ (3 * number)).bit_count()

@@ -7,6 +7,7 @@ refused here, never rounded.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from qapflow.ir.digits import signed_digits
 from qapflow.ir.ops import Const
 
 Symbol = Any  # alkaid.trace.FVariable
@@ -110,19 +112,6 @@ def scale_by(x: Symbol, value: float) -> Symbol:
     return fold("sum", np.array(terms, dtype=object), (0,))[()]
 
 
-def signed_digits(n: int) -> list[tuple[int, int]]:
-    """Return the (place, sign) of the nonzero digits of n in canonical signed-digit form."""
-    digits, place = [], 0
-    while n:
-        if n & 1:
-            sign = 2 - (n & 3)
-            digits.append((place, sign))
-            n -= sign
-        n >>= 1
-        place += 1
-    return digits
-
-
 def multiply(rows: Symbols, weight: Const, fabric: Fabric) -> Symbols:
     """Return rows[n, k] @ weight[k, m] by shared shifts and additions."""
     codes = weight.codes.reshape(rows.shape[-1], -1).astype(np.int64)
@@ -148,29 +137,32 @@ def _multiply(rows: Symbols, kernel: F64, fabric: Fabric) -> Symbols:
 
 
 def total(arrays: Sequence[Symbols]) -> Symbols:
-    """Add arrays pairwise, so that the tree is as shallow as can be."""
-    layer = list(arrays)
+    """Add arrays."""
+    return np.asarray(pair_up(operator.add, arrays), dtype=object)
+
+
+def pair_up(combine: Callable[[Any, Any], Any], items: Sequence[Any]) -> Any:
+    """Combine items two by two, so that the tree is as shallow as can be."""
+    layer = list(items)
     while len(layer) > 1:
-        pairs = [a + b for a, b in zip(layer[::2], layer[1::2], strict=False)]
+        pairs = [combine(a, b) for a, b in zip(layer[::2], layer[1::2], strict=False)]
         layer = pairs + layer[len(layer) - len(layer) % 2 :]
-    return np.asarray(layer[0], dtype=object)
+    return layer[0]
 
 
 def fold(kind: str, xs: Symbols, axes: tuple[int, ...]) -> Symbols:
     """Return sum or maximum over axes; None stands for padding that never wins."""
+    combine = operator.add if kind == "sum" else _larger
     kept = [axis for axis in range(xs.ndim) if axis not in axes]
     flat = xs.transpose(*kept, *axes).reshape(*(xs.shape[a] for a in kept), -1)
     result = np.empty(flat.shape[:-1], dtype=object)
     for place in product(*map(range, result.shape)):
-        layer = [x for x in flat[place] if x is not None]
-        while len(layer) > 1:
-            pairs = [
-                a + b if kind == "sum" else a.max_of(b)
-                for a, b in zip(layer[::2], layer[1::2], strict=False)
-            ]
-            layer = pairs + layer[len(layer) - len(layer) % 2 :]
-        result[place] = layer[0]
+        result[place] = pair_up(combine, [x for x in flat[place] if x is not None])
     return result
+
+
+def _larger(a: Symbol, b: Symbol) -> Symbol:
+    return a.max_of(b)
 
 
 def pad(xs: Symbols, amounts: Sequence[tuple[int, int]], edge: Symbol) -> Symbols:

@@ -12,11 +12,12 @@ from qapflow.errors import UsageError
 from qapflow.lower.files import write_file
 from qapflow.train.architecture import build_model
 from qapflow.train.checkpoint import Checkpoint, read_checkpoint
+from qapflow.train.compiling import compile_model
 from qapflow.train.data import Data, fit_shape, load_data
 from qapflow.train.file_model import has_quantizers, prepare_file_model
 from qapflow.train.libraries import load_keras, seed_everything
 from qapflow.train.lock import check_lock, make_lock, write_lock
-from qapflow.train.loop import Job, Listener, Samples, compile_model, run_job
+from qapflow.train.loop import Job, Listener, Samples, run_job
 from qapflow.train.points import ROWS, Row, choose, read_rows, save_point, write_row
 from qapflow.train.recipe import Recipe
 from qapflow.train.recipe_check import check_recipe

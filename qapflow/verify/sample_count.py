@@ -18,7 +18,7 @@ def default_samples(net: Net) -> int:
     """Return 1000; fewer above a million multiplications a sample, below 100 only above 10**8.
 
     The C simulation of 10**9 multiplications takes about a minute on two cores. From a million on
-    it is kept to that, by 100 samples at least; from 10**8 on to ten minutes, by at least 2.
+    it is kept to that, by 100 samples at least; from 10**8 on to ten times as much, by at least 2.
     """
     each = max(1, count_multiplications(net))
     few = np.clip(PATIENCE // each, FEWEST, ENOUGH)

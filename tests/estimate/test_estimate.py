@@ -1,12 +1,14 @@
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from qapflow.boards import load_target
 from qapflow.estimate import estimate, total
-from qapflow.estimate.kernel import count_digits, describe, levels
+from qapflow.estimate.kernel import describe, levels
 from qapflow.estimate.resources import bram18_of, dsp_per_product, resource_cost
+from qapflow.ir.digits import count_digits, signed_digits
 from qapflow.ir.fixed import Fixed, Overflow, Rounding
 from qapflow.ir.net import Edge, Net, Node
 from qapflow.ir.ops import Const, Conv, Dense, Input, Merge, Pool, Quantize, Reshape, Table
@@ -76,6 +78,15 @@ def test_signed_digits_of_every_code_are_minimal():
 
 def test_digits_of_wide_codes():
     assert count_digits(np.array([1 << 70, (1 << 70) - 1], object)).tolist() == [1, 2]
+
+
+def test_signed_digits_are_the_number_and_never_adjacent():
+    for code in [*range(-300, 300), 12345677, -(1 << 40) + 1]:
+        digits = signed_digits(code)
+        assert sum(sign << place for place, sign in digits) == code
+        assert len(digits) == count_digits(np.array([code]))[0]
+        places = [place for place, _ in digits]
+        assert all(b - a > 1 for a, b in pairwise(places))
 
 
 def test_distinct_constants_are_counted_input_by_input():

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from qapflow.train.compiling import compile_model
 from qapflow.train.libraries import load_keras, seed_everything
-from qapflow.train.loop import Job, Samples, compile_model, run_job
+from qapflow.train.loop import Job, Samples, run_job
 from qapflow.train.recipe import PruningRecipe, QuantizationRecipe, Recipe, TrainingRecipe
 
 DELAYED = Recipe(
