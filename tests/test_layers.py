@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "qapflow"
 ONLY_IN = {
     "hls4ml": ("lower/",),
     "alkaid": ("rtl/",),
+    "pyosys": ("synth/open/worker.py",),
     "tensorflow": ("verify/keras_process.py", "train/"),
     "tf_keras": ("verify/keras_process.py", "train/"),
     "keras": ("verify/keras_process.py", "train/"),

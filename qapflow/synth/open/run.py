@@ -1,0 +1,209 @@
+"""Synthesise a design module by module, side by side, and add the counts up."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qapflow.rtl.design import Module
+from qapflow.synth.open.cells import Cells, add_cells
+from qapflow.synth.open.engines import Engine
+from qapflow.synth.open.families import Family
+from qapflow.synth.open.kept import START_S, Kept
+from qapflow.synth.open.result import ModuleArea, OpenSynthesis
+from qapflow.synth.open.script import Effort, write_script
+from qapflow.synth.open.sources import Sources, flattened
+from qapflow.synth.open.unit import Limits, Unit, run_unit
+from qapflow.verify.process import Runner, cores
+
+Listener = Callable[[str, str], None]
+
+PER_MODULE = (
+    "sum of modules synthesised one by one: logic shared across their borders is counted in each"
+)
+
+
+@dataclass(frozen=True)
+class How:
+    """What a run is made with: engine, family, effort, limits, processes side by side."""
+
+    engine: Engine
+    family: Family
+    effort: Effort = "normal"
+    limits: Limits = field(default_factory=Limits)
+    jobs: int = 0  # 0: one a core
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A module to be synthesised, its script, and the seconds it should take, None if unknown."""
+
+    module: Module
+    script: str
+    key: str
+    predicted_s: float | None
+    known: Unit | None
+
+
+def plan_run(sources: Sources, how: How, kept: Kept) -> tuple[Planned, ...]:
+    """Return what is to be done for each module; `known` ones need no run."""
+    found = []
+    for module in sources.modules:
+        script = write_script(sources, module, how.family, how.effort)
+        key = kept.key(how.engine, sources, module, script)
+        known = kept.find(key)
+        seconds = 0.0 if known else kept.seconds_of(module.cost_lut)
+        found.append(Planned(module, script, key, seconds, known))
+    return tuple(found)
+
+
+def predicted_seconds(plan: tuple[Planned, ...], jobs: int) -> float | None:
+    """Return how long the modules take side by side, None where no size is known.
+
+    What joins modules has no estimate: it counts as the start of Yosys alone.
+    """
+    todo = [item.predicted_s for item in plan if item.known is None]
+    if todo and all(item.module.cost_lut is None for item in plan):
+        return None
+    times = [START_S if seconds is None else seconds for seconds in todo]
+    return max([sum(times) / max(1, jobs), *times])
+
+
+def synthesise(sources: Sources, how: How, folder: Path, listen: Listener) -> OpenSynthesis:
+    """Synthesise every module that is not kept from before; see `OpenSynthesis`.
+
+    `folder` holds kept results and the logs of what ran. `listen(module, state)` hears "running",
+    "cached", "done" and failures, and first a note with the predicted time. A module that fails
+    leaves the result "partial"; nothing is raised for it.
+
+    Raises:
+        ToolFailed: the engine cannot be started at all.
+        UsageError: the name of a file cannot be written into a script.
+    """
+    start = time.monotonic()
+    if how.effort == "whole":
+        costs = [m.cost_lut for m in sources.modules if m.cost_lut is not None]
+        sources = flattened(sources, sum(costs) if costs else None)
+    kept, jobs = Kept(folder / "kept"), how.jobs or cores()
+    plan = plan_run(sources, how, kept)
+    predicted = predicted_seconds(plan, jobs)
+    todo = sum(item.known is None for item in plan)
+    if todo:
+        listen("open synthesis", f"note: {_announce(todo, len(plan), predicted, jobs)}")
+    runner = Runner()
+
+    def run(item: Planned) -> Unit:
+        if item.known:
+            listen(item.module.name, "cached")
+            return item.known
+        listen(item.module.name, "running")
+        place = folder / "runs" / item.module.name
+        unit = run_unit(
+            runner, how.engine, sources, item.module, item.script, folder=place, limits=how.limits
+        )
+        kept.keep(item.key, unit)
+        listen(item.module.name, "done" if unit.cells else unit.status)
+        return unit
+
+    order = sorted(plan, key=lambda item: -(item.predicted_s or 0.0))
+    units = dict(zip((p.module.name for p in order), runner.map(run, order, jobs), strict=True))
+    return _together(sources, how, plan, units, predicted, time.monotonic() - start)
+
+
+def _announce(todo: int, modules: int, predicted: float | None, jobs: int) -> str:
+    text = f"{todo} of {modules} modules to synthesise, {jobs} side by side"
+    if predicted is None:
+        return f"{text}; their size is unknown, so no time is predicted"
+    return f"{text}; about {say_seconds(predicted)}"
+
+
+def say_seconds(seconds: float) -> str:
+    """Return "40 s", "3 min" or "2.5 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _together(
+    sources: Sources,
+    how: How,
+    plan: tuple[Planned, ...],
+    units: Mapping[str, Unit],
+    predicted: float | None,
+    seconds: float,
+) -> OpenSynthesis:
+    found = {name: unit.cells for name, unit in units.items() if unit.cells is not None}
+    counts = count_instances(sources.top, found, [m.name for m in sources.modules])
+    own = {name: without(cells, counts) for name, cells in found.items()}
+    total = add_cells((counts[name], cells) for name, cells in own.items())
+    cached = {item.module.name for item in plan if item.known}
+    areas = tuple(
+        _area(module, counts[module.name], units[module.name], own, module.name in cached)
+        for module in sources.modules
+    )
+    costs = [a.cost_lut * a.count for a in areas if a.cost_lut is not None]
+    return OpenSynthesis(
+        status="ok" if len(found) == len(units) else "partial",
+        tool=how.engine.words,
+        family=how.family,
+        effort=how.effort,
+        top=sources.top,
+        sources_digest=sources.digest,
+        modules=areas,
+        totals=total.figures(),
+        least_lut=total.least + total.lut_memory,
+        cost_lut=sum(costs) if costs else None,
+        predicted_s=predicted,
+        seconds=seconds,
+        notes=(PER_MODULE,) if len(areas) > 1 else (),
+    )
+
+
+def _area(
+    module: Module, count: int, unit: Unit, own: Mapping[str, Cells], cached: bool
+) -> ModuleArea:
+    cells = own.get(module.name)
+    return ModuleArea(
+        name=module.name,
+        layers=module.layers,
+        count=count,
+        status=unit.status,
+        detail=unit.detail,
+        figures=cells.figures() if cells else {},
+        least_lut=cells.least + cells.lut_memory if cells else 0,
+        cost_lut=module.cost_lut,
+        seconds=unit.seconds,
+        peak_mb=unit.peak_mb,
+        cached=cached,
+    )
+
+
+def without(cells: Cells, names: Mapping[str, int]) -> Cells:
+    """Return cells without the instances of counted modules."""
+    types = {kind: n for kind, n in cells.types.items() if kind not in names}
+    return Cells(types, cells.packed, cells.least)
+
+
+def count_instances(top: str, found: Mapping[str, Cells], names: list[str]) -> dict[str, int]:
+    """Return how often each module stands in the design; once where the one above is unknown."""
+    counts: Counter[str] = Counter()
+
+    def visit(name: str, times: int) -> None:
+        counts[name] += times
+        if name in found:
+            for inner in names:
+                if number := found[name].types.get(inner, 0):
+                    visit(inner, times * number)
+
+    visit(top, 1)
+    return {name: counts[name] or (0 if top in found else 1) for name in names}
+
+
+def memory_share(jobs: int) -> int:
+    """Return MB that each of `jobs` processes may take: 85 % of this machine's memory, divided."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
+    return int(0.85 * total / max(1, jobs))

@@ -1,0 +1,141 @@
+"""Modules side by side: counted once, kept, limited, and partial where one fails."""
+
+from dataclasses import replace
+
+import pytest
+
+from qapflow.errors import UsageError
+from qapflow.synth.open.engines import Engine, find_engines
+from qapflow.synth.open.kept import Kept
+from qapflow.synth.open.run import How, synthesise
+from qapflow.synth.open.script import write_script
+from qapflow.synth.open.sources import read_folder
+from qapflow.synth.open.unit import Limits
+
+
+def go(engine, sources, folder, **changes):
+    heard = []
+    how = How(engine, "xcup", **{"jobs": 2, "limits": Limits(60.0), **changes})
+    return synthesise(sources, how, folder, lambda *words: heard.append(words)), heard
+
+
+def test_only_what_changed_runs_again(fake, two_level, tmp_path):
+    engine, ran = fake()
+    first, _ = go(engine, two_level, tmp_path)
+    assert first.status == "ok"
+    assert first.tool == "yosys 9.9, not Vivado"
+    assert ran() == ["adder", "top"]
+    again, heard = go(engine, two_level, tmp_path)
+    assert ran() == ["adder", "top"]
+    assert all(module.cached for module in again.modules)
+    assert again.totals == first.totals
+    assert [state for _, state in heard] == ["cached", "cached"]
+    files = {**two_level.files, "top.v": two_level.files["top.v"] + b"// edited\n"}
+    go(engine, replace(two_level, files=files), tmp_path)
+    assert ran() == ["adder", "top", "top"]
+    go(replace(engine, version="10.0"), two_level, tmp_path)
+    assert ran() == ["adder", "adder", "top", "top", "top"]
+
+
+def test_damaged_result_is_made_anew(fake, two_level, tmp_path):
+    engine, ran = fake()
+    go(engine, two_level, tmp_path)
+    for path in (tmp_path / "kept").iterdir():
+        path.write_text('{"status": "ok"}')
+    go(engine, two_level, tmp_path)
+    assert ran() == ["adder", "adder", "top", "top"]
+
+
+@pytest.mark.parametrize(
+    ("action", "limits", "status", "detail"),
+    [
+        (
+            'print("Warning: x\\nERROR: syntax error in line 7"); sys.exit(1)',
+            Limits(60.0),
+            "failed",
+            "ERROR: syntax error in line 7",
+        ),
+        ("sys.exit(3)", Limits(60.0), "failed", "exit code 3, no netlist and no error line"),
+        ("sys.exit(0)", Limits(60.0), "failed", "exit code 0, no netlist and no error line"),
+        ("os.kill(os.getpid(), 9)", Limits(60.0), "out of memory", "memory ran out"),
+        (
+            "x = bytearray(2**40)",
+            Limits(60.0, 512),
+            "out of memory",
+            "memory ran out with a limit of 512 MB",
+        ),
+        ("time.sleep(60)", Limits(1.5), "timed out", "stopped after 1.5 s"),
+    ],
+)
+def test_failures_leave_the_rest(fake, two_level, tmp_path, action, limits, status, detail):
+    engine, ran = fake(action, fail=("adder",))
+    result, _ = go(engine, two_level, tmp_path, limits=limits)
+    adder, top = result.modules
+    assert result.status == "partial"
+    assert (adder.status, adder.detail, adder.figures) == (status, detail, {})
+    assert top.status == "ok"
+    assert result.totals["lut"] == 2
+    fake()
+    result, _ = go(engine, two_level, tmp_path)
+    assert result.status == "ok"
+    assert ran() == ["adder", "adder", "top"]
+
+
+def test_time_is_predicted_from_own_runs(two_level, tmp_path, fake):
+    engine, _ = fake()
+    kept = Kept(tmp_path / "kept")
+    assert kept.seconds_of(None) is None
+    assert kept.seconds_of(1000.0) == 4.5 + 6.0
+    _, heard = go(engine, two_level, tmp_path)
+    assert heard[0][1] == "note: 2 of 2 modules to synthesise, 2 side by side; about 5 s"
+
+
+def test_script_leaves_other_modules_out(two_level):
+    text = write_script(two_level, two_level.modules[1], "xc7", "quick")
+    assert text == (
+        'read_verilog -defer "src/top.v"\n'
+        'read_verilog -defer "src/adder.v"\n'
+        "hierarchy -check -top top\n"
+        "blackbox adder\n"
+        "scratchpad -set abc.fast true\n"
+        "synth_xilinx -family xc7 -top top -flatten -noiopad -noclkbuf\n"
+        "write_blif netlist.blif\n"
+    )
+
+
+def test_folder_without_benches(tmp_path, two_level):
+    for path, content in two_level.files.items():
+        (tmp_path / path).write_bytes(content)
+    (tmp_path / "tb_top.v").write_text("not Verilog")
+    (tmp_path / "sim").mkdir()
+    (tmp_path / "sim" / "bench.sv").write_text("not Verilog")
+    sources = read_folder(tmp_path, "top")
+    assert list(sources.files) == ["adder.v", "top.v"]
+    with pytest.raises(UsageError, match="no module 'tpo'") as caught:
+        read_folder(tmp_path, "tpo")
+    assert caught.value.hint == "--top one of: adder, top"
+    with pytest.raises(UsageError, match="no Verilog here"):
+        read_folder(tmp_path / "sim" / "x", "top")
+
+
+@pytest.mark.needs_yosys
+def test_real_cells_by_module_and_whole(two_level, tmp_path):
+    engine = find_engines()[0]
+    result, _ = go(engine, two_level, tmp_path)
+    adder, top = result.modules
+    assert (result.status, adder.count, top.figures["ff"]) == ("ok", 2, 18)
+    assert adder.figures["lut2"] == 8  # one a bit
+    assert result.totals["lut"] == 16
+    assert result.totals["carry"] == 2 * adder.figures["carry"] == 6
+    whole, _ = go(engine, two_level, tmp_path, effort="whole")
+    (flat,) = whole.modules
+    assert (flat.name, flat.cost_lut, whole.totals["ff"]) == ("top", 8.0, 18)
+    assert whole.totals["lut"] == 16
+
+
+@pytest.mark.needs_yosys
+def test_error_of_pyosys_is_its_first_line(two_level, tmp_path):
+    files = {**two_level.files, "adder.v": b"module adder(input a\n"}
+    result, _ = go(Engine("pyosys", (), "0"), replace(two_level, files=files), tmp_path)
+    assert [module.status for module in result.modules] == ["failed", "failed"]
+    assert result.modules[0].detail.startswith("ERROR: syntax error")
