@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 CORPUS ?= ../shared/corpus
 PYTEST = $(BIN)/python -m pytest
 
-.PHONY: help demo install features test fast check lint types golden bench corpus fuzz fuzz-archives size wheel clean compiler
+.PHONY: help demo install features test fast check lint types golden bench calibrate corpus fuzz fuzz-archives size wheel clean compiler
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,10 @@ golden: $(VENV)/.stamp-dev ## renew golden text; review the difference before yo
 bench: $(VENV)/.stamp-dev ## speed against hls4ml, measured side by side
 	$(BIN)/python bench/interpreter.py
 	$(BIN)/python bench/build_time.py
+
+GROUNDTRUTH ?= ../shared/groundtruth
+calibrate: $(VENV)/.stamp-dev ## fit the estimates to tables of reports: GROUNDTRUTH=folder
+	$(BIN)/python -m bench.estimate.calibrate "$(GROUNDTRUTH)" qapflow/estimate/calibration.json
 
 corpus: $(VENV)/.stamp-dev compiler ## build every model of a folder: CORPUS=folder [CORPUS_OPTIONS="--fresh ..."]
 	$(BIN)/python -m bench.corpus "$(CORPUS)" $(CORPUS_OPTIONS)

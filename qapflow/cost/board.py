@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qapflow.cost.figures import BoardEstimate
-from qapflow.estimate import estimate, total
+from qapflow.estimate import estimate
 from qapflow.ir.net import Net
 from qapflow.plan.propose import propose
 from qapflow.report.headroom import judge_fit
@@ -21,17 +21,16 @@ def estimate_on(net: Net, target: Target, **choices: Any) -> BoardEstimate:
         UsageError: a choice is impossible for this network.
     """
     plan = propose(net, target, **choices)
-    layers = estimate(net, plan, target)
-    totals = total(net, plan, layers)
-    fits, headroom = judge_fit(target, totals)
+    found = estimate(net, plan, target)
+    fits, headroom = judge_fit(target, found.totals)
     return BoardEstimate(
         target=target,
         clock_ns=plan.clock_ns,
         backend=plan.backend,
         io_type=plan.io_type,
-        totals=dict(totals),
-        layers=layers,
+        totals=dict(found.totals),
+        layers=found.layers,
         fits=fits,
         headroom=headroom,
-        notes=plan.notes,
+        notes=(*plan.notes, *found.missing),
     )

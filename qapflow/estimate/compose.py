@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 from qapflow.estimate.latency import positions, window_wait
@@ -17,19 +18,31 @@ Bound = Callable[[Figure], float]
 
 
 def total(
-    net: Net, plan: Plan, figures: Mapping[str, Mapping[str, Figure]]
+    net: Net,
+    plan: Plan,
+    figures: Mapping[str, Mapping[str, Figure]],
+    correlation: float = 0.5,
 ) -> tuple[tuple[str, Figure], ...]:
     """Add up figures of nodes in the order of `FIGURES`: sums, longest path, slowest interval.
+
+    A figure that some node lacks has no total. Errors of nodes of one design are correlated as
+    measured (0: they average out, 1: they add up).
 
     io_parallel: latencies along the longest path, plus 0.87 cycles a module. io_stream: modules
     overlap, so the slowest interval counts once and each module on the path adds its pipeline
     depth and the pixels its window waits for.
     """
-    interval = _interval(net, plan, figures)
-    composed = {"latency_cycles": _latency(net, plan, figures, interval), "ii_cycles": interval}
-    rows = []
-    for name in FIGURES:
-        rows.append((name, composed[name] if name in composed else _sum(name, figures)))
+    rows: list[tuple[str, Figure]] = []
+    whole = [name for name in FIGURES if all(name in row for row in figures.values())]
+    for name in whole:
+        if name == "latency_cycles":
+            if "ii_cycles" in whole:
+                interval = _interval(net, plan, figures)
+                rows.append((name, _latency(net, plan, figures, interval)))
+        elif name == "ii_cycles":
+            rows.append((name, _interval(net, plan, figures)))
+        else:
+            rows.append((name, _sum(name, figures, correlation)))
     return tuple(rows)
 
 
@@ -50,16 +63,19 @@ def _notes(figures: list[Figure]) -> str:
     return "; ".join(notes)
 
 
-def _sum(name: str, figures: Mapping[str, Mapping[str, Figure]]) -> Figure:
-    column = [row[name] for row in figures.values() if name in row]
-    return Figure(
-        sum(map(_value, column)),
-        name,
-        Source.ESTIMATE,
-        sum(map(_low, column)),
-        sum(map(_high, column)),
-        _notes(column),
-    )
+def _sum(name: str, figures: Mapping[str, Mapping[str, Figure]], correlation: float) -> Figure:
+    column = [row[name] for row in figures.values()]
+    value = sum(map(_value, column))
+    below = _spread([figure.value - _low(figure) for figure in column], correlation)
+    above = _spread([_high(figure) - figure.value for figure in column], correlation)
+    low, high = float(math.floor(value - below)), float(math.ceil(value + above))
+    return Figure(value, name, Source.ESTIMATE, max(low, 0.0), high, _notes(column))
+
+
+def _spread(widths: list[float], correlation: float) -> float:
+    """Return the half-width of a sum of figures whose errors have one correlation."""
+    together = correlation * sum(widths) ** 2
+    return math.sqrt(together + (1 - correlation) * sum(width**2 for width in widths))
 
 
 def _interval(net: Net, plan: Plan, figures: Mapping[str, Mapping[str, Figure]]) -> Figure:

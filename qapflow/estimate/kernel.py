@@ -10,20 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qapflow.ir.digits import count_digits
-from qapflow.ir.fixed import Codes
+from qapflow.ir.fixed import Codes, Fixed
 from qapflow.ir.ops import Conv, Dense
 
 DSP_DIGITS = 3  # constants with fewer signed digits are built from at most one adder
+DSP_SUM_BITS = 21  # factors with fewer bits together are multiplied in LUTs
+TREE_GROWTH = 1.7  # bits by which the adders of a tree are wider than its leaves, on average
+
+Mask = NDArray[np.bool_] | None
 
 
 @dataclass(frozen=True)
 class Kernel:
     """A matrix of constants [n_in, n_out] and the widths around it.
 
-    `dsp_constants` counts, input by input, the distinct signed constants with 3 or more non-zero
-    canonical signed digits (CSD), `one_adder_constants` those with exactly 2; `adders` is the
-    CSD adders of all distinct constants, `digits` the non-zero digits of all weights;
-    `max_terms` is the most non-zero weights one output sums.
+    Distinct signed constants are counted input by input: `dsp_constants` those that become a DSP
+    (3 or more canonical signed digits, wide enough: `is_dsp`), `lut_adders` the CSD adders of all
+    others, `negated_powers` the negative powers of two. `digits` is the non-zero digits of all
+    weights, `max_terms` the most non-zero weights one output sums, `sum_width` the mean width of
+    the adders: what is left of the products in the accumulator, and the growth of the sum.
+    `top_lane_bits`: see `lane_bits`.
     """
 
     n_in: int
@@ -32,36 +38,82 @@ class Kernel:
     in_width: int
     accumulator_width: int
     nonzeros: int
-    dsp_constants: int
-    one_adder_constants: int
-    adders: int
+    dsp_constants: float
+    lut_adders: float
+    negated_powers: float
     digits: int
     max_terms: int
+    sum_width: float
+    top_lane_bits: int = 0
 
 
-def describe(op: Dense | Conv, in_width: int, accumulator_width: int) -> Kernel:
-    """Return the statistics of a layer's weights; a convolution is one matrix a position."""
+def describe(
+    op: Dense | Conv, source: Fixed, accumulator: Fixed, reuse_factor: int = 1, unread: Mask = None
+) -> Kernel:
+    """Return the statistics of a layer's weights; a convolution is one matrix a position.
+
+    `unread` marks outputs [n_out] that nothing reads, which the tools leave out.
+    """
     weight = op.weight.codes
     matrix = weight.reshape(-1, weight.shape[-1])
+    if unread is not None and matrix.dtype != object:
+        matrix = np.where(unread, 0, matrix)
     groups = op.groups if isinstance(op, Conv) else 1
     digits = count_digits(matrix)
-    distinct = np.zeros(3, np.int64)
+    distinct = np.zeros(3, np.float64)
     for block, block_digits in _blocks(matrix, digits, groups):
-        distinct += _count_distinct(block, block_digits)
+        distinct += _count_distinct(block, block_digits, source.width)
     nonzero = matrix != 0
+    lost = max(source.frac + op.weight.type.frac - accumulator.frac, 0)
     return Kernel(
         n_in=matrix.shape[0],
         n_out=matrix.shape[1],
         weight_width=op.weight.type.width,
-        in_width=in_width,
-        accumulator_width=accumulator_width,
+        in_width=source.width,
+        accumulator_width=accumulator.width,
         nonzeros=int(nonzero.sum()),
-        dsp_constants=int(distinct[0]),
-        one_adder_constants=int(distinct[1]),
-        adders=int(distinct[2]),
+        dsp_constants=float(distinct[0]),
+        lut_adders=float(distinct[1]),
+        negated_powers=float(distinct[2]),
         digits=int(digits.sum()),
         max_terms=int(nonzero.sum(axis=0).max(initial=0)),
+        sum_width=sum_width(source.width, mean_bits(matrix), lost, accumulator.width),
+        top_lane_bits=lane_bits(matrix, reuse_factor),
     )
+
+
+def is_dsp(in_width: int, constant_bits: Any) -> Any:
+    """Tell products that the HLS tools give to a DSP: the factors have `DSP_SUM_BITS` together.
+
+    Found on reports: 16-bit inputs from 5-bit factors on (of variables, and of constants, where a
+    positive one needs no sign: 11 and 13 stay in LUTs), 13-bit from 8, 12-bit from 9 bits on.
+    """
+    return in_width + constant_bits >= DSP_SUM_BITS
+
+
+def mean_bits(matrix: Codes) -> float:
+    """Return the mean bits of the magnitudes of non-zero weights."""
+    magnitudes = np.abs(matrix[matrix != 0]).astype(np.float64)
+    return float(np.mean(np.frexp(magnitudes)[1])) if magnitudes.size else 0.0
+
+
+def sum_width(in_width: float, bits: float, lost: float, accumulator_width: float) -> float:
+    """Return the mean width of the adders of a tree over products of the mean width."""
+    return min(accumulator_width, in_width + bits - lost + TREE_GROWTH)
+
+
+def lane_bits(matrix: Codes, reuse_factor: int) -> int:
+    """Return the signed width of the weights in the last lane of a memory word.
+
+    hls4ml packs weight `reuse_factor * lane + row` of the transposed matrix into one word a row;
+    the tools leave out the sign bits that the last lane does not need.
+    """
+    flat = matrix.T.ravel()
+    last = flat[reuse_factor * (ceil_div(flat.size, reuse_factor) - 1) :] if flat.size else flat
+    if not last.size:
+        return 0
+    low, high = int(last.min()), int(last.max())
+    return max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + 1
 
 
 def _blocks(matrix: Codes, digits: NDArray[np.int64], groups: int) -> list[tuple[Any, Any]]:
@@ -70,18 +122,22 @@ def _blocks(matrix: Codes, digits: NDArray[np.int64], groups: int) -> list[tuple
     return [(matrix[:, cut], digits[:, cut]) for cut in cuts]
 
 
-def _count_distinct(block: Codes, digits: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Count distinct constants a row: with 3 digits or more, with 2, and adders of all."""
+def _count_distinct(block: Codes, digits: NDArray[np.int64], in_width: int) -> NDArray[np.float64]:
+    """Count distinct constants a row: DSPs, CSD adders of the others, negated powers of two."""
     if not block.size:
-        return np.zeros(3, np.int64)
+        return np.zeros(3, np.float64)
     order = np.argsort(block, axis=1, kind="stable")
     codes = np.take_along_axis(block, order, axis=1)
     counts = np.take_along_axis(digits, order, axis=1)
     first = np.ones(codes.shape, bool)
     first[:, 1:] = codes[:, 1:] != codes[:, :-1]
-    many = first & (counts >= DSP_DIGITS)
-    two = first & (counts == 2)
-    return np.array([many.sum(), two.sum(), (first * np.maximum(counts - 1, 0)).sum()], np.int64)
+    codes, counts = codes[first], counts[first]
+    below = codes < 0
+    real = np.abs(codes.astype(np.float64)) - below  # as wide as the magnitude, less one
+    bits = np.frexp(real)[1] + below
+    hard = (counts >= DSP_DIGITS) & is_dsp(in_width, bits)
+    adders = np.maximum(counts - 1, 0)[~hard].sum()
+    return np.array([hard.sum(), adders, (below & (counts == 1)).sum()], np.float64)
 
 
 def ceil_div(value: int, by: int) -> int:

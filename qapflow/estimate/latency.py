@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 
 from qapflow.estimate.kernel import Kernel, levels
+from qapflow.estimate.module import SEVEN, UNROLLED, Module, family_group
+from qapflow.estimate.resources import resource_cycles
 from qapflow.ir.fixed import Overflow, Rounding
 from qapflow.ir.net import Edge, Node
 from qapflow.ir.ops import (
@@ -20,7 +22,7 @@ from qapflow.ir.ops import (
     Table,
     Threshold,
 )
-from qapflow.plan import Choice, Plan
+from qapflow.plan import Plan
 from qapflow.target import Target
 
 # Cycles a pixel in io_stream, from csynth reports of hls4ml's line-buffer convolutions: latency
@@ -44,35 +46,43 @@ def positions(edge: Edge) -> int:
     return math.prod(edge.shape[:-1]) if edge.shape else 1
 
 
-def is_fast(target: Target) -> bool:
+def is_fast(family: str) -> bool:
     """Tell 16 nm and 20 nm parts, whose adders chain within a cycle, from 7-series parts."""
-    return "ultrascale" in target.family.lower() or "versal" in target.family.lower()
+    return family != SEVEN
 
 
-def tree_cycles(kernel: Kernel, plan: Plan, target: Target) -> float:
+def usable_ns(plan: Plan) -> float:
+    """Return the part of the clock period that the tool may fill."""
+    return plan.clock_ns * (1 - plan.clock_uncertainty_percent / 100)
+
+
+def tree_cycles(kernel: Kernel, usable_ns: float, family: str) -> float:
     """Return the latency of one fully parallel matrix product.
 
     Multiplier then adder tree, cut by the usable clock period: 3.0 ns and 0.7 ns a level on
     UltraScale+, 1.0 ns and 4.0 ns (no chaining) on 7-series; fitted to csynth latencies of
     hls4ml's dense_latency at 5 and 3.33 ns.
     """
-    usable_ns = plan.clock_ns * (1 - plan.clock_uncertainty_percent / 100)
     depth = levels(kernel.max_terms)
-    multiply_ns, add_ns = (3.0, 0.7) if is_fast(target) else (1.0, 4.0)
-    if not kernel.dsp_constants:
-        multiply_ns = 1.4 if is_fast(target) else 0.0
+    multiply_ns, add_ns = (3.0, 0.7) if is_fast(family) else (1.0, 4.0)
+    if kernel.dsp_constants < 1:
+        multiply_ns = 1.4 if is_fast(family) else 0.0
     return float((multiply_ns + depth * add_ns) // usable_ns)
 
 
-def matrix_cycles(
-    node: Node, source: Edge, kernel: Kernel, *, plan: Plan, target: Target
-) -> Cycles:
+def matrix_kernel_cycles(module: Module) -> Cycles:
+    """Return cycles of one matrix product on arrays (io_parallel)."""
+    reuse = module.reuse_factor
+    if module.kind in UNROLLED:
+        return Cycles(module.depth_cycles, 1)
+    return Cycles(resource_cycles(module.kernel, reuse), reuse)
+
+
+def matrix_cycles(node: Node, source: Edge, module: Module, *, plan: Plan) -> Cycles:
     """Return cycles of a dense layer or a convolution."""
-    choice = plan.choices.get(node.name, Choice("latency", 1))
-    reuse = choice.reuse_factor
-    tree = tree_cycles(kernel, plan, target)
-    serial = choice.strategy == "resource" and reuse > 1
-    depth = 1.0 if serial else tree
+    reuse, tree = module.reuse_factor, module.depth_cycles
+    serial = module.kind.startswith("resource") and module.kind not in UNROLLED
+    depth = float(resource_cycles(module.kernel, reuse) - reuse) if serial else tree
     if isinstance(node.op, Dense):
         rows = positions(node.out)
         if plan.io_type == "io_parallel":
@@ -119,7 +129,7 @@ def plain_cycles(node: Node, sources: tuple[Edge, ...], plan: Plan, target: Targ
 
 
 def _plain_depth(node: Node, sources: tuple[Edge, ...], target: Target) -> float:
-    slow = 0.0 if is_fast(target) else 1.0
+    slow = 0.0 if is_fast(family_group(target.family)) else 1.0
     match node.op:
         case Quantize(rounding=Rounding.TRN, overflow=Overflow.WRAP, divisor=1):
             return 0.0

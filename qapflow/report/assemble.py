@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from qapflow import __version__
-from qapflow.estimate import estimate, is_hardware, total
+from qapflow.estimate import estimate, is_hardware
 from qapflow.frontend.model import LayerRecord
 from qapflow.ir.interval import Interval, bound_net
 from qapflow.ir.net import Edge, Net, Node, with_bodies
@@ -73,7 +73,8 @@ def assemble(
     intervals = bound_net(flat)
     proof = found.overflow or prove_overflow(net, {}, work=0)[0]
     figures = estimate(net, plan, target)
-    totals = (*total(net, plan, figures), *found.totals)
+    totals = (*figures.totals, *found.totals)
+    found = replace(found, overflow=proof)
     report = Report(
         model=model,
         model_digest=model_digest,
@@ -84,7 +85,9 @@ def assemble(
         backend=plan.backend,
         io_type=plan.io_type,
         regime="exact" if all(r.regime == "exact" for r in records) else "chosen",
-        layers=_layers(flat, plan, intervals, records, replace(found, overflow=proof), figures),
+        layers=_layers(
+            flat, plan, intervals, records, replace(found, overflow=proof), figures.layers
+        ),
         totals=totals,
         fits=False,
         headroom="",
@@ -94,7 +97,7 @@ def assemble(
         budgets=(),
         tools=found.tools,
         overflow_statement=state_overflow(proof),
-        notes=_notes(plan, target, found.notes),
+        notes=_notes(plan, target, (*figures.missing, *found.notes)),
         overflow=proof,
         bisection=found.bisection,
     )
@@ -134,7 +137,9 @@ def _layers(
 ) -> tuple[LayerReport, ...]:
     by_name = {record.name: record for record in records}
     return tuple(
-        _layer(net, node, plan, intervals, by_name.get(node.origin), found, figures[node.name])
+        _layer(
+            net, node, plan, intervals, by_name.get(node.origin), found, figures.get(node.name, {})
+        )
         for node in net.nodes
         if is_hardware(node)
     )

@@ -55,7 +55,7 @@ def judge_fit(target: Target, totals: Totals) -> tuple[bool, str]:
 
     "fits": even the upper ends of all intervals are within the board and the figures within the
     guide limits. "tight": the figures fit, an upper end or a guide limit is exceeded. "does not
-    fit": a figure exceeds the board.
+    fit": a figure exceeds the board. "unknown": a resource has no figure.
     """
     best = best_figures(totals)
     used = [(name, best[name]) for name in RESOURCES if name in best]
@@ -76,6 +76,8 @@ def judge_fit(target: Target, totals: Totals) -> tuple[bool, str]:
             reasons.append(f"{TITLES[name]} is above the guide limit of {guide}")
         if figure.value or name == "lut":
             shares.append(_share(target, name, figure.value, first=not shares))
+    if "lut" not in best and not over:
+        return False, f"unknown: no figure for LUT; {', '.join(shares)}".rstrip("; ")
     verdict = "does not fit" if over else "tight" if reasons else "fits"
     sentence = f"{verdict}: {', '.join(shares)}"
     if over or reasons:

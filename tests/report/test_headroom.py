@@ -44,8 +44,8 @@ def test_one_die_has_no_slr_share(board):
     ("figures", "reason"),
     [
         ({"lut": 75_000}, "Why tight: LUT is above the guide limit of 70 %"),
-        ({"ff": 110_000}, "Why tight: FF is above the guide limit of 50 %"),
-        ({"bram18": 85}, "Why tight: BRAM18 is above the guide limit of 80 %"),
+        ({"lut": 1000, "ff": 110_000}, "Why tight: FF is above the guide limit of 50 %"),
+        ({"lut": 1000, "bram18": 85}, "Why tight: BRAM18 is above the guide limit of 80 %"),
         ({"lut": (60_000, 1.0, 130_000.0)}, "Why tight: LUT could reach 130.0 %"),
     ],
 )
@@ -72,6 +72,14 @@ def test_a_resource_the_board_lacks(board):
 def test_more_than_one_slr_is_said(board):
     _, sentence = judge_fit(board, totals(lut=60_000))
     assert "LUT needs more than one SLR" in sentence
+
+
+def test_a_design_without_luts_is_not_judged(board):
+    fits, sentence = judge_fit(board, totals(dsp=50))
+    assert (fits, sentence) == (
+        False,
+        "unknown: no figure for LUT; DSP 10.0 % of the board (20.0 % of one SLR)",
+    )
 
 
 def test_nothing_known(board):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qapflow.boards import load_target
-from qapflow.estimate import estimate, total
+from qapflow.estimate import estimate
 from qapflow.frontend.model import LayerRecord
 from qapflow.ir.builder import NetBuilder
 from qapflow.ir.fixed import Fixed
@@ -47,11 +47,12 @@ def test_choices_reach_the_layers_of_a_body(net: Net) -> None:
 def test_a_loop_takes_its_turns_one_after_the_other(net: Net) -> None:
     target = load_target("xcvu9p")
     plan = propose(net, target)
-    figures = estimate(net, plan, target)
+    found = estimate(net, plan, target)
+    figures = found.layers
     loop = figures["rnn"]
     assert loop["latency_cycles"].value % TURNS == 0
     assert loop["latency_cycles"].value >= TURNS
-    totals = dict(total(net, plan, figures))
+    totals = dict(found.totals)
     assert totals["ii_cycles"].value == loop["ii_cycles"].value
     inner = sum(row["lut"].value for name, row in figures.items() if name != "rnn")
     assert inner > 0
