@@ -41,6 +41,7 @@ class Body:
     library: tuple[str, ...] = ()
     delay: int = 1
     cost_lut: float | None = 0.0
+    tables: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,6 @@ class Setting:
     inputs: tuple[Wire, ...]
     results: tuple[Wire, ...]
     clock_ns: float
-    constants: dict[str, str] = field(default_factory=dict)
 
 
 @cache
@@ -95,7 +95,7 @@ def _(work: kinds.Kernel, at: Setting) -> Body:
     wires = [f"{wire.name}_data" for wire in at.inputs]
     logic = build_logic(at.name, work.net, wires, at.clock_ns)
     text = _macros().kernel(logic.stages, logic.leave, at.inputs, at.results)
-    return Body(text, logic.text, (), len(logic.stages), logic.cost_lut)
+    return Body(text, logic.text, (), len(logic.stages), logic.cost_lut, logic.tables)
 
 
 @write_body.register
@@ -115,7 +115,7 @@ def _(work: kinds.Loop, at: Setting) -> Body:
     text = _macros().turns(
         logic.stages, logic.leave, at.inputs, at.results, states, work.steps, work.every
     )
-    return Body(text, logic.text, (), len(logic.stages), logic.cost_lut)
+    return Body(text, logic.text, (), len(logic.stages), logic.cost_lut, logic.tables)
 
 
 def _part(

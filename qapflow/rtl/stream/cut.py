@@ -6,6 +6,7 @@ from math import prod
 
 from qapflow.errors import ModelUnsupported
 from qapflow.ir import ops
+from qapflow.ir.fixed import Overflow, Rounding
 from qapflow.ir.net import Edge, Net, Node
 from qapflow.rtl.stream.blocks import Block, Graph, Kernel, Stream
 from qapflow.rtl.stream.multiply import Sharing
@@ -28,15 +29,23 @@ def cut(net: Net, sharing: Sharing) -> Graph:
     sketch = Sketch(net, sharing)
     for node in net.nodes:
         place(node, sketch)
-    outputs = tuple(
-        sketch.grouped(name, beat_shape(net.edge(name).shape)[0]) for name in net.outputs
-    )
+    outputs = tuple(_leave(net.by_name[name], sketch) for name in net.outputs)
     if sketch.refused:
         raise ModelUnsupported(sketch.refused, at="--rtl-form streaming")
     inputs = tuple(sketch.native[node.name] for node in net.inputs)
     blocks = [*sketch.movers, *_fuse(sketch, outputs)]
     ordered = _sort(_needed(blocks, outputs), inputs)
     return Graph(ordered, sketch.streams, inputs, outputs)
+
+
+def _leave(node: Node, sketch: Sketch) -> str:
+    """Return the stream of an output; a move that narrowed the type is made up for here."""
+    values = beat_shape(node.out.shape)
+    name = sketch.grouped(node.name, values[0])
+    if sketch.streams[name].type == node.out.type:
+        return name
+    cast = ops.Quantize(node.out.type, Rounding.TRN, Overflow.WRAP)
+    return sketch.compute(node, cast, (name,), (values,), values)
 
 
 def _fuse(sketch: Sketch, outputs: tuple[str, ...]) -> list[Block]:

@@ -3,7 +3,8 @@
 The graph is determinate, so whether it can stop for good does not depend on who is late when. It
 is run twice: with the delays of its pipelines, so that deep enough channels cost no time, then
 with blocks that hold nothing, which is less room than the hardware has. Wherever a join waits for
-one input while another, from the same source, is full, that one is made deeper.
+one input while another, from the same source, is full, that one is made deeper; and, where inputs
+of the network lock each other, one from another source too.
 """
 
 from __future__ import annotations
@@ -171,7 +172,7 @@ class _Run:
                     self._push(out)
             now += 1
             if not self.moved:
-                raise AssertionError("the streaming graph cannot go on")
+                self._unlock(now)
 
     def _room(self, out: list[int]) -> bool:
         return all(self.held[i] < self.depth[i] for i in out)
@@ -218,16 +219,24 @@ class _Run:
         self._push(actor.writes)
         return True
 
-    def _deepen(self, actor: _Actor, lacking: list[int]) -> None:
-        if len(actor.reads) < 2:
-            return
+    def _deepen(self, actor: _Actor, lacking: list[int], always: bool = False) -> None:
         for place, channel in enumerate(actor.reads):
             if place in lacking or self.held[channel] < self.depth[channel]:
                 continue
             origins = self.forked[actor.block.inputs[place]]
-            if any(origins & self.forked[actor.block.inputs[other]] for other in lacking):
+            if always or any(origins & self.forked[actor.block.inputs[other]] for other in lacking):
                 self.depth[channel] += 1
                 self.moved = True
+
+    def _unlock(self, now: int) -> None:
+        """Nothing can move: of the joins that wait, deepen what is full, wherever it comes from."""
+        for actor in self.actors:
+            takes, _ = actor.steps[actor.at]
+            lacking = [i for i in takes if not self.held[actor.reads[i]]]
+            if lacking:
+                self._deepen(actor, lacking, always=True)
+        if not self.moved:
+            raise AssertionError(f"the streaming graph cannot go on after {now} steps")
 
 
 def _origins(graph: Graph) -> dict[str, frozenset[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -26,10 +27,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Logic:
-    """A pipeline: its stages, their modules as Verilog, the expression of each output."""
+    """A pipeline: stages and their modules, tables by name, the expression of each output."""
 
     stages: tuple[Stage, ...]
     text: str
+    tables: dict[str, str]
     leave: tuple[str, ...]
     cost_lut: float
 
@@ -66,8 +68,10 @@ def build_logic(name: str, net: Net, inputs: Sequence[str], clock_ns: float) -> 
             modules.append(text if enters else text.replace("    input [-1:0] model_inp,\n", ""))
         stages.append(Stage(module, entries, enters, leaves))
         entries = _between(f"after{number}", comb, combs[number + 1 : number + 2])
-    text = _beside(lookup_source(combs) + "\n".join(modules))
-    return Logic(tuple(stages), text, _exits(net, combs[-1], len(combs) - 1), traced.cost_lut)
+    found = re.findall(r"(?s)(module (\w+)\(.*?endmodule)", lookup_source(combs))
+    tables = {table: text for text, table in found}
+    leave = _exits(net, combs[-1], len(combs) - 1)
+    return Logic(tuple(stages), _beside("\n".join(modules)), tables, leave, traced.cost_lut)
 
 
 def _beside(modules: str) -> str:
@@ -96,7 +100,7 @@ def _entry(net: Net, inputs: Sequence[str], comb: Any) -> str:
     wanted = _grids(comb.inp_qint)
     parts = []
     for node, wire in zip(net.inputs, inputs, strict=True):
-        count = node.out.shape[0]
+        count = prod(node.out.shape)
         parts += refit_all(wire, [grid_of(node.out.type)] * count, wanted[:count])
         wanted = wanted[count:]
     return join(parts)

@@ -158,7 +158,8 @@ def _(op: ops.Conv | ops.Pool, node: Node, sketch: Sketch) -> str | None:
             _two(edge.shape[:-1], 1), _two(size, 1), _two(op.strides, 1),
             _two(op.padding, (0, 0)), _two(dilation, 1), fill,
         )  # fmt: skip
-        out = Stream(source, edge.type, prod(size) * channels, pixels(node.out.shape))
+        kind = sketch.streams[name].type
+        out = Stream(source, kind, prod(size) * channels, pixels(node.out.shape))
         layer = node.origin or node.name
         name = sketch.move(window, (name,), out, f"windows_{node.name}", layer)
     if isinstance(op, ops.Conv) and shares(node.name, op, 1, sketch.sharing):
@@ -204,7 +205,8 @@ def _(op: ops.Pad, node: Node, sketch: Sketch) -> str | None:
     padding = _two(op.amounts[:-1], (0, 0))
     window = Window(_two(edge.shape[:-1], 1), (1, 1), (1, 1), padding, (1, 1), 0)
     name = sketch.grouped(source, edge.shape[-1])
-    out = Stream(node.name, node.out.type, edge.shape[-1], pixels(node.out.shape))
+    kind = sketch.streams[name].type
+    out = Stream(node.name, kind, edge.shape[-1], pixels(node.out.shape))
     return sketch.move(window, (name,), out, "padded", node.origin or node.name)
 
 
@@ -216,7 +218,8 @@ def _(op: ops.Upsample, node: Node, sketch: Sketch) -> str | None:
         return _on_whole(node, sketch)
     work = Repeat(edge.shape[-2], _two(op.factors, 1))
     name = sketch.grouped(source, edge.shape[-1])
-    out = Stream(node.name, node.out.type, edge.shape[-1], pixels(node.out.shape))
+    kind = sketch.streams[name].type
+    out = Stream(node.name, kind, edge.shape[-1], pixels(node.out.shape))
     return sketch.move(work, (name,), out, "repeated", node.origin or node.name)
 
 

@@ -96,6 +96,9 @@ def _block_files(
         files[f"{name}.v"] = f"{text}\n{body.modules}".encode()
         if body.modules:
             needed += _tracer_files(files)
+        for table, source in body.tables.items():
+            needed.append(f"{table}.v")
+            files[f"{table}.v"] = f"{source}\n".encode()
         for item in ("qapflow_fifo", *body.library):
             path = templates_dir() / "rtl" / "stream" / f"{item}.v"
             files[f"{item}.v"] = path.read_bytes()
@@ -159,15 +162,15 @@ def _block(block: Block, name: str, body: Body, graph: Graph, depths: dict[Chann
 
 def _ports(net: Net, graph: Graph) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
     edges = [node.name for node in net.inputs]
-    keys = [*(f"in {e}" for e in edges), *(f"out {e}" for e in net.outputs)]
+    keys = [*(f"in {e}" for e in edges), *(f"out {i} {e}" for i, e in enumerate(net.outputs))]
     names = unique_identifiers(keys, RESERVED)
     inputs = [
         _port(names[f"in {edge}"], edge, net, graph.streams[stream].beats)
         for edge, stream in zip(edges, graph.inputs, strict=True)
     ]
     outputs = [
-        _port(names[f"out {edge}"], edge, net, graph.streams[stream].beats)
-        for edge, stream in zip(net.outputs, graph.outputs, strict=True)
+        _port(names[f"out {number} {edge}"], edge, net, graph.streams[stream].beats)
+        for number, (edge, stream) in enumerate(zip(net.outputs, graph.outputs, strict=True))
     ]
     return tuple(inputs), tuple(outputs)
 
