@@ -23,7 +23,10 @@ from qapflow.settings import (
 from qapflow.steps import STEPS
 
 if TYPE_CHECKING:
+    from qapflow.open_synthesis import OpenSettings
     from qapflow.report.figures import Comparison, Report
+    from qapflow.synth.flows import Stage
+    from qapflow.synth.open.result import OpenSynthesis
     from qapflow.verify.bisection import Bisection
 
 Listener = Callable[[str, str], None]
@@ -191,6 +194,42 @@ def bisect_build(
         found = bisect_again(context, inputs=inputs, count=vectors, seed=seed)
         run_again(STEPS[-1], context, context.folder)
         return found
+
+
+def synth_build(settings: OpenSettings, listen: Listener = _silent) -> OpenSynthesis:
+    """Count the cells of a build's RTL, or of any folder of Verilog, by Yosys.
+
+    The report of a build shows the result, also a partial one.
+
+    Raises:
+        ToolMissing: there is no Yosys.
+        UsageError: there is nothing to synthesise.
+    """
+    from qapflow.open_synthesis import is_build, open_synthesis
+
+    if not is_build(settings.folder):
+        return open_synthesis(settings, listen)
+    with _finished(settings.folder) as context:
+        found = open_synthesis(settings, listen)
+        run_again(STEPS[-1], context, context.folder)
+        return found
+
+
+def vendor_build(folder: Path, stage: Stage, *, timeout_s: float, require: bool) -> Report:
+    """Run the vendor's tools on a build as far as `stage`, and return the new report.
+
+    Raises:
+        ToolMissing: they are absent and `require` is set.
+        ToolFailed: one crashed or ran out of time.
+    """
+    from qapflow.report import read_report
+
+    changes = {"synth": stage, "timeout_s": timeout_s, "require": require}
+    with _finished(folder, **changes) as context:
+        steps = {step.name: step for step in STEPS}
+        run_again(steps["synthesise"], context, context.folder)
+        run_again(STEPS[-1], context, context.folder)
+        return read_report(context.folder.read("report.json").decode())
 
 
 @contextmanager

@@ -15,6 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qapflow import __version__
+from qapflow.cli_look import run_boards, run_doctor
+from qapflow.cli_synth import (
+    add_diff_options,
+    add_init_options,
+    add_synth_options,
+    run_diff,
+    run_init,
+    run_synth,
+)
 from qapflow.errors import QapflowError, UsageError
 from qapflow.options import (
     add_build_options,
@@ -88,6 +97,11 @@ def make_parser() -> argparse.ArgumentParser:
 
     doctor = _verb(verbs, "doctor", "what is installed and what is missing", run_doctor)
     doctor.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
+    text = "count cells by Yosys, or run the vendor's tools, on a build"
+    add_synth_options(_verb(verbs, "synth", text, run_synth))
+    add_diff_options(_verb(verbs, "diff", "compare two builds, figure by figure", run_diff))
+    add_init_options(_verb(verbs, "init", "write a CI file for a model", run_init))
     return parser
 
 
@@ -264,37 +278,4 @@ def run_train(options: argparse.Namespace) -> int:
         print(json.dumps(summary.facts))
     elif not options.quiet:
         print(summary.text)
-    return 0
-
-
-def run_boards(options: argparse.Namespace) -> int:
-    """List all boards, or show one after checking it."""
-    from dataclasses import asdict
-
-    from qapflow.boards import list_targets, load_target
-    from qapflow.report.boards import describe_board, list_boards
-
-    if options.board:
-        target = load_target(options.board)
-        print(json.dumps(asdict(target)) if options.json else describe_board(target))
-        return 0
-    targets = list_targets()
-    if options.json:
-        print(json.dumps({"boards": [asdict(target) for target in targets]}))
-        return 0
-    print(list_boards(targets))
-    return 0
-
-
-def run_doctor(options: argparse.Namespace) -> int:
-    """Say what is there, what each missing thing would add, and how to get it."""
-    from dataclasses import asdict
-
-    from qapflow.doctor import diagnose
-
-    findings = diagnose()
-    if options.json:
-        print(json.dumps({"findings": [asdict(finding) for finding in findings]}))
-        return 0
-    print("\n".join(map(str, findings)))
     return 0

@@ -38,6 +38,8 @@ OVERFLOW = "verification/overflow.json"
 WITNESS = "verification/overflow_witness.npz"
 SYNTHESIS = "synthesis.json"
 BISECTION = "bisection.json"
+RTL = "rtl"
+OPEN_SYNTHESIS = "open_synthesis.json"
 
 
 class Context:

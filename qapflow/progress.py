@@ -35,14 +35,15 @@ class Progress:
             self._status.stop()
 
     def step(self, name: str, state: str) -> None:
-        """Tell that a step is "running", "cached" or "done", or a note about it."""
+        """Tell that a step is "running", "cached", "done" or how else it ended, or a note."""
         if state.startswith("note: "):
             self.edited.append(state.removeprefix("note: "))
         elif self._status:
             if state == "running":
                 self._status.update(f"{name} ...")
             else:
-                self._console.print(f"[green]{'=' if state == 'cached' else '+'}[/] {name}")
+                mark = {"cached": "[green]=[/]", "done": "[green]+[/]"}.get(state)
+                self._console.print(f"{mark} {name}" if mark else f"[red]-[/] {name}: {state}")
 
 
 class TrainProgress:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from qapflow.context import BISECTION, OVERFLOW, SYNTHESIS, Context
+from qapflow.open_synthesis import stored_synthesis
 from qapflow.report.assemble import Findings, assemble
 from qapflow.report.figures import (
     Accuracy,
@@ -20,6 +21,7 @@ from qapflow.report.figures import (
     ToolRun,
 )
 from qapflow.report.json import read_as
+from qapflow.report.open_synthesis import open_synthesis_tools, open_synthesis_totals
 from qapflow.verify.bisection import Bisection
 from qapflow.versions import compiler_version, keras_versions, package_version
 
@@ -30,6 +32,7 @@ def assemble_report(context: Context) -> Report:
     checks = {name: context.verification(name) for name in ("passes", "csim", "sanitize", "keras")}
     synthesis = json.loads(context.folder.read(SYNTHESIS))
     accuracy = checks["keras"]["accuracy"]
+    open_synthesis = stored_synthesis(context.folder.path)
     notes = (checks["keras"]["note"], *layers["notes"], facts["note"], *synthesis["notes"])
     findings = Findings(
         comparisons=tuple(
@@ -37,11 +40,19 @@ def assemble_report(context: Context) -> Report:
         ),
         accuracy=Accuracy(**accuracy) if accuracy else None,
         observed=_observed(context, facts["ranges"]),
-        tools=(*_tools(checks["keras"]["versions"]), *_synth_tools(synthesis)),
-        totals=tuple((name, read_figure(figure)) for name, figure in synthesis["totals"]),
+        tools=(
+            *_tools(checks["keras"]["versions"]),
+            *_synth_tools(synthesis),
+            *open_synthesis_tools(open_synthesis),
+        ),
+        totals=(
+            *((name, read_figure(figure)) for name, figure in synthesis["totals"]),
+            *open_synthesis_totals(open_synthesis),
+        ),
         notes=tuple(note for note in notes if note),
         overflow=_proof(context, checks["sanitize"]["comparison"]),
         bisection=_bisection(context),
+        open_synthesis=open_synthesis,
     )
     return assemble(
         context.net,

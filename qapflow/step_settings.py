@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from qapflow.context import BISECTION, Context, file_digest
+from qapflow.context import BISECTION, OPEN_SYNTHESIS, Context, file_digest
 from qapflow.versions import compiler_version, keras_versions, package_version
 
 
@@ -100,11 +100,12 @@ def synth_settings(context: Context) -> dict[str, Any]:
 def report_settings(context: Context) -> Mapping[str, Any]:
     """Name what `report` reads from outside."""
     settings = context.settings
-    bisection = context.folder.path / BISECTION
+    later = {"bisection": BISECTION, "open_synthesis": OPEN_SYNTHESIS}
+    paths = {name: context.folder.path / path for name, path in later.items()}
     return {
         "qapflow": package_version("qapflow"),
         "model": settings.model.name,
         "target": asdict(context.target),
         "budgets": asdict(settings.budgets),
-        "bisection": file_digest(bisection) if bisection.exists() else "",
+        **{name: file_digest(path) if path.exists() else "" for name, path in paths.items()},
     }

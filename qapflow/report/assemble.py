@@ -29,6 +29,7 @@ from qapflow.report.headroom import judge_fit
 from qapflow.report.ledger import make_ledger
 from qapflow.report.overflow import overflow_of, state_overflow
 from qapflow.settings import Budgets
+from qapflow.synth.open.result import OpenSynthesis
 from qapflow.target import Target
 from qapflow.verify.bisection import Bisection
 from qapflow.verify.overflow import prove_overflow
@@ -54,6 +55,7 @@ class Findings:
     notes: tuple[str, ...] = ()
     overflow: OverflowProof | None = None
     bisection: Bisection | None = None
+    open_synthesis: OpenSynthesis | None = None
 
 
 def assemble(
@@ -100,6 +102,7 @@ def assemble(
         notes=_notes(plan, target, (*figures.missing, *found.notes)),
         overflow=proof,
         bisection=found.bisection,
+        open_synthesis=found.open_synthesis,
     )
     return _judge(report, budgets or Budgets())
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from qapflow.synth.open.result import OpenSynthesis
 from qapflow.target import Target
 from qapflow.verify.bisection import Bisection
 
@@ -230,6 +231,7 @@ class Report:
     overflow_statement: str  # "no accumulator can overflow: ..." with the narrowest margin
     notes: tuple[str, ...] = ()
     overflow: OverflowProof | None = None
+    open_synthesis: OpenSynthesis | None = None  # where `qapflow synth` was run on this build
     bisection: Bisection | None = None  # where `qapflow verify --bisect` was run on this build
 
     @property

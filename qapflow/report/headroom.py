@@ -17,11 +17,18 @@ GUIDE_PERCENT = {"lut": 70.0, "ff": 50.0, "dsp": 80.0, "bram18": 80.0, "uram": 8
 Totals = Iterable[tuple[str, Figure]]
 
 
+# Of the RTL that is written beside the HLS project: another design, whose figures judge nothing
+# about the project.
+OF_RTL = (Source.RTL_SIM, Source.OPEN_SYNTH)
+
+
 def best_figures(totals: Totals) -> dict[str, Figure]:
-    """Return one figure a name: that of the tool furthest down the flow."""
+    """Return one figure a name: that of the tool furthest down the flow of the HLS project."""
     order = list(Source)
     best: dict[str, Figure] = {}
     for name, figure in totals:
+        if figure.source in OF_RTL:
+            continue
         known = best.get(name)
         if known is None or order.index(figure.source) > order.index(known.source):
             best[name] = figure

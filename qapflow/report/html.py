@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from qapflow.report import bisection, overflow, plots, words
+from qapflow.report import bisection, open_synthesis, overflow, plots, words
 from qapflow.report.figures import Report
 from qapflow.report.headroom import best_figures
 from qapflow.resources import templates_dir
@@ -26,6 +26,7 @@ def render_html(report: Report) -> str:
         words=words,
         overflow=overflow,
         bisection=bisection,
+        open_synthesis=open_synthesis,
         verdict=words.judge(report),
         latency=best.get("latency_cycles"),
         interval=best.get("ii_cycles"),

@@ -16,7 +16,7 @@ from qapflow.verify.bisection import Bisection
 
 T = TypeVar("T")
 
-FORMAT = "qapflow report 2"
+FORMAT = "qapflow report 3"
 
 
 def render_json(report: Report) -> str:

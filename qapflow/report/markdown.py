@@ -6,8 +6,9 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
-from qapflow.report import bisection, overflow, words
+from qapflow.report import bisection, open_synthesis, overflow, words
 from qapflow.report.figures import LayerReport, Report
+from qapflow.synth.open.result import OpenSynthesis
 from qapflow.verify.bisection import Bisection
 
 MARKS = {"passed": "✅", "failed": "❌", "unverified": "⚠️"}
@@ -30,7 +31,7 @@ def _summary(report: Report) -> Iterable[str]:
     verdict = words.judge(report)
     yield f"## {MARKS[verdict.state]} {escape(report.model)} on {escape(report.target.name)}"
     yield f"**{escape(verdict.headline)}**, {escape(verdict.detail)}  \n{_facts(report)}"
-    yield _table(
+    yield table_of(
         ["resource", "used", "low to high", "of board", "of one SLR", "source"],
         [
             [
@@ -42,7 +43,7 @@ def _summary(report: Report) -> Iterable[str]:
         "lrrrrl",
     )  # fmt: skip
     yield escape(report.headroom)
-    yield _table(
+    yield table_of(
         ["budget", "limit and actual", "", "source"],
         [
             [b.name, words.budget_text(b), "met" if b.met else "**NOT MET**", b.source]
@@ -68,7 +69,7 @@ def _details(report: Report) -> Iterable[str]:
     yield _fold(
         "Verification",
         [
-            _table(
+            table_of(
                 ["comparison", "verdict", "found"],
                 [
                     [f"{c.left} = {c.right}", c.verdict, words.compared(c)]
@@ -86,7 +87,9 @@ def _details(report: Report) -> Iterable[str]:
     if report.bisection is not None:
         yield _fold("Layer by layer against Keras", _bisection(report.bisection))
     titles, rows = words.by_source(report)
-    yield _fold("Figures by source", [_table(titles, rows, "l" + "r" * (len(titles) - 1))])
+    yield _fold("Figures by source", [table_of(titles, rows, "l" + "r" * (len(titles) - 1))])
+    if report.open_synthesis is not None:
+        yield _fold("Open synthesis", _open_synthesis(report.open_synthesis))
     yield _fold(f"Layers ({len(report.layers)})", [_layers(report.layers)])
     yield _fold("Pruning ledger", [_ledger(report)])
     notes = (*words.estimate_notes(report), *report.notes)
@@ -98,8 +101,8 @@ def _overflow(report: Report) -> Iterable[str]:
     yield escape(report.overflow_statement)
     if proof := report.overflow:
         yield "\n".join(f"> ⚠️ {escape(text)}" for text in overflow.warnings(proof))
-        yield _table(overflow.MARGIN_TITLES, overflow.margin_rows(proof), "llllrr")
-        yield _table(overflow.LOSS_TITLES, overflow.loss_rows(proof), "lllllr")
+        yield table_of(overflow.MARGIN_TITLES, overflow.margin_rows(proof), "llllrr")
+        yield table_of(overflow.LOSS_TITLES, overflow.loss_rows(proof), "lllllr")
         yield "\n".join(f"- {escape(line)}" for line in overflow.about(proof))
 
 
@@ -109,8 +112,17 @@ def _bisection(found: Bisection) -> list[str]:
         + "; ".join(f"{word}: {escape(text)}" for word, text in bisection.cause_lines(check))
         for check in found.causes
     ]
-    table = _table(bisection.TITLES, list(bisection.rows(found)), "llrrrrl")
+    table = table_of(bisection.TITLES, list(bisection.rows(found)), "llrrrrl")
     return [escape(bisection.headline(found)), table, "\n".join(causes)]
+
+
+def _open_synthesis(found: OpenSynthesis) -> list[str]:
+    tables = [
+        table_of(titles, rows, "l" + "r" * (len(titles) - 1))
+        for titles, rows in open_synthesis.tables(found)
+    ]
+    lines = [f"- {escape(line)}" for line in open_synthesis.about(found)]
+    return [escape(open_synthesis.headline(found)), *tables, "\n".join(lines)]
 
 
 def _layers(layers: Sequence[LayerReport]) -> str:
@@ -125,7 +137,7 @@ def _layers(layers: Sequence[LayerReport]) -> str:
         kinds = [layer.output_type, layer.weight_type, words.built_as(layer), state]
         rows.append([layer.name, layer.op, shape, *kinds, *costs])
     titles = ["layer", "op", "output", "type", "weights", "built as", "regime"]
-    return _table([*titles, *(words.UNITS[name] for name in words.COSTS)], rows, "lllllllrrrrrrr")
+    return table_of([*titles, *(words.UNITS[name] for name in words.COSTS)], rows, "lllllllrrrrrrr")
 
 
 def _ledger(report: Report) -> str:
@@ -138,10 +150,11 @@ def _ledger(report: Report) -> str:
         for row in report.ledger
     ]  # fmt: skip
     titles = ["layer", "weights", "zero in file", "zero quantized", "multiplications", "removed"]
-    return _table(titles, rows, "lrrrrr")
+    return table_of(titles, rows, "lrrrrr")
 
 
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:
+def table_of(titles: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:
+    """Return a table of Markdown, "" without rows; `align` has l or r for each column."""
     if not rows:
         return ""
     marks = ["---:" if side == "r" else "---" for side in align]

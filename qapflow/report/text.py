@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from qapflow.report import bisection, overflow, words
+from qapflow.report import bisection, open_synthesis, overflow, words
 from qapflow.report.console import to_text
 from qapflow.report.figures import Figure, LayerReport, Report
 from qapflow.report.headroom import best_figures
@@ -33,6 +33,8 @@ def _sections(report: Report) -> Iterable[RenderableType]:
     yield from section("Performance", _performance(report))
     yield from section("Resources", _resources(report), say(report.headroom))
     yield from section("Figures by source", _by_source(report))
+    if report.open_synthesis is not None:
+        yield from section("Open synthesis", *open_synthesis.parts(report.open_synthesis))
     yield from section("Layers", _layers(report.layers))
     yield from section("Cost by layer", _costs(report))
     yield from section("Pruning ledger", _ledger(report))

@@ -17,6 +17,7 @@ from qapflow.report.figures import (
     Source,
     ToolRun,
 )
+from qapflow.synth.open.result import ModuleArea, OpenSynthesis, Strategy, Timing
 from qapflow.target import Resources, Target
 
 BOARD = Target(
@@ -75,6 +76,45 @@ def layer(name, op="Dense", **changes):
 @pytest.fixture
 def board():
     return BOARD
+
+
+def module_area(name, count=1, status="ok", **figures):
+    zero = dict.fromkeys(("lut1", "lut2", "lut3", "lut4", "lut5", "lut6", "carry", "bram18"), 0)
+    zero |= dict.fromkeys(("lut", "lut_packed", "lut_memory", "ff", "muxf", "dsp", "uram"), 0)
+    detail = "" if status == "ok" else "ERROR: syntax <error> in line 7"
+    return ModuleArea(
+        name, ("fc|1",), count, status, detail, {**zero, **figures} if status == "ok" else {},
+        figures.get("lut_packed", 0) - 2, 640.5, 12.25, 140.0,
+    )  # fmt: skip
+
+
+def synthesis(**changes):
+    """Two modules, one of which stands in the design twice."""
+    stage = module_area("stage0", 2, lut=300, lut_packed=250, lut2=200, lut6=100, carry=40)
+    top = module_area("top", lut=10, lut_packed=9, lut4=10, ff=77)
+    plain = OpenSynthesis(
+        status="ok",
+        tool="yosys 9.9, not Vivado",
+        family="xcup",
+        effort="normal",
+        top="top",
+        sources_digest="ef" * 32,
+        modules=(stage, top),
+        totals={
+            **top.figures, "lut": 610, "lut_packed": 509, "lut2": 400, "lut4": 10, "lut6": 200,
+            "carry": 80, "ff": 77,
+        },
+        least_lut=490,
+        cost_lut=1281.0,
+        predicted_s=20.0,
+        seconds=24.5,
+        timing=(Timing("longest path", 7.08, "ns", "cells of Artix-7 without routing"),),
+        strategies=(
+            Strategy("plain multipliers", "every product by itself", stage.figures, 245, 9.5),
+        ),
+        notes=("sum of modules",),
+    )  # fmt: skip
+    return replace(plain, **changes)
 
 
 @pytest.fixture
@@ -138,6 +178,7 @@ def report():
         ),
         tools=(ToolRun("g++", "12.2.0", "ok", "2.5 s"), ToolRun("vitis_hls", "", "not run", "no")),
         overflow_statement="no accumulator can overflow: the network sums nothing",
+        open_synthesis=synthesis(),
         notes=("stripped PruneLowMagnitude from 1 layer",),
         overflow=OverflowProof(
             premises=("each input takes any code of its type", "sums are formed in any order"),

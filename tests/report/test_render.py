@@ -97,7 +97,7 @@ def test_html_shows_every_section(report):
     assert titles == [
         "Fits the board", "Resources against the board", "Figures by source",
         "Latency along the network", "Ranges against types", "Pruning ledger", "Layers",
-        "Overflow", "Verification", "Budgets", "Tools", "Notes",
+        "Overflow", "Verification", "Open synthesis", "Budgets", "Tools", "Notes",
     ]  # fmt: skip
 
 

@@ -41,6 +41,17 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Strategy:
+    """The cells of the same network built another way."""
+
+    name: str
+    detail: str
+    figures: Mapping[str, int]
+    least_lut: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class OpenSynthesis:
     """Cells of a design by Yosys. `status` is "partial" where a module has no result.
 
@@ -61,4 +72,5 @@ class OpenSynthesis:
     predicted_s: float | None
     seconds: float
     timing: tuple[Timing, ...] = ()
+    strategies: tuple[Strategy, ...] = ()
     notes: tuple[str, ...] = ()

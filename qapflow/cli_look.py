@@ -1,0 +1,39 @@
+"""Commands that only look: boards, and what is installed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+
+def run_boards(options: argparse.Namespace) -> int:
+    """List all boards, or show one after checking it."""
+    from dataclasses import asdict
+
+    from qapflow.boards import list_targets, load_target
+    from qapflow.report.boards import describe_board, list_boards
+
+    if options.board:
+        target = load_target(options.board)
+        print(json.dumps(asdict(target)) if options.json else describe_board(target))
+        return 0
+    targets = list_targets()
+    if options.json:
+        print(json.dumps({"boards": [asdict(target) for target in targets]}))
+        return 0
+    print(list_boards(targets))
+    return 0
+
+
+def run_doctor(options: argparse.Namespace) -> int:
+    """Say what is there, what each missing thing would add, and how to get it."""
+    from dataclasses import asdict
+
+    from qapflow.doctor import diagnose
+
+    findings = diagnose()
+    if options.json:
+        print(json.dumps({"findings": [asdict(finding) for finding in findings]}))
+        return 0
+    print("\n".join(map(str, findings)))
+    return 0

@@ -1,0 +1,123 @@
+"""Open synthesis of a build, or of any Verilog: run, stored beside the build, read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from qapflow.boards import load_target
+from qapflow.context import OPEN_SYNTHESIS, RTL, SETTINGS
+from qapflow.errors import ToolFailed, UsageError
+from qapflow.lower.files import write_file
+from qapflow.report.json import encode, read_as
+from qapflow.rtl.manifest import MANIFEST, read_design
+from qapflow.synth.open.engines import choose_engine
+from qapflow.synth.open.families import Family, family_of
+from qapflow.synth.open.result import OpenSynthesis
+from qapflow.synth.open.run import How, memory_share, synthesise
+from qapflow.synth.open.script import Effort
+from qapflow.synth.open.sources import Sources, read_folder, sources_of
+from qapflow.synth.open.unit import Limits
+from qapflow.verify.process import cores
+
+WORK = ".qapflow/open"
+DEFAULT_BOARD = "xcvu9p"
+
+
+@dataclass(frozen=True)
+class OpenSettings:
+    """What `qapflow synth --flow open` was asked for.
+
+    `timeout_s` is for each module, `memory_mb` for each process (0: a share of the machine).
+    """
+
+    folder: Path
+    top: str = ""
+    board: str = ""
+    family: Family | None = None
+    effort: Effort = "normal"
+    timeout_s: float = 3600.0
+    memory_mb: int = 0
+    jobs: int = 0
+
+
+def open_synthesis(settings: OpenSettings, listen: Callable[[str, str], None]) -> OpenSynthesis:
+    """Synthesise a folder by Yosys and store the result in it if it is a build.
+
+    Raises:
+        ToolMissing: there is no Yosys.
+        UsageError: there is nothing to synthesise, or Yosys does not know the board's family.
+    """
+    sources, board = find_sources(settings)
+    family = settings.family
+    if family is None:
+        target = load_target(settings.board or board or DEFAULT_BOARD)
+        family = family_of(target.family, target.part)
+    jobs = settings.jobs or cores()
+    limits = Limits(settings.timeout_s, settings.memory_mb or memory_share(jobs))
+    how = How(choose_engine(), family, settings.effort, limits, jobs)
+    found = synthesise(sources, how, settings.folder / WORK, listen)
+    if is_build(settings.folder):
+        store(settings.folder, found)
+    return found
+
+
+def find_sources(settings: OpenSettings) -> tuple[Sources, str]:
+    """Return the Verilog of a build with its board, or that of any folder with ""."""
+    folder = settings.folder
+    if not folder.is_dir():
+        raise UsageError("there is no such folder", at=str(folder), hint="check the path")
+    if is_build(folder):
+        from qapflow.api import load_settings
+
+        return sources_of(read_design(folder / RTL)), load_settings(folder).board
+    if (folder / MANIFEST).is_file():
+        return sources_of(read_design(folder)), ""
+    return read_folder(folder, settings.top), ""
+
+
+def is_build(folder: Path) -> bool:
+    """Tell whether `qapflow build` made the folder."""
+    return (folder / SETTINGS).is_file()
+
+
+def store(folder: Path, found: OpenSynthesis) -> None:
+    """Write the result where the report finds it."""
+    write_file(folder / OPEN_SYNTHESIS, (json.dumps(encode(found), indent=1) + "\n").encode())
+
+
+def stored_synthesis(folder: Path) -> OpenSynthesis | None:
+    """Return the result that is stored in a build, None without one or of other RTL."""
+    path = folder / OPEN_SYNTHESIS
+    if not path.exists():
+        return None
+    found = read_as(OpenSynthesis, json.loads(path.read_text(encoding="utf-8")), OPEN_SYNTHESIS)
+    with suppress(UsageError):
+        if sources_of(read_design(folder / RTL)).digest == found.sources_digest:
+            return found
+    return None
+
+
+def require_whole(found: OpenSynthesis, folder: Path) -> None:
+    """Fail if a module has no result; the others are kept.
+
+    Raises:
+        ToolFailed: naming the first module and the first line of its error.
+    """
+    failed = [module for module in found.modules if module.status != "ok"]
+    if not failed:
+        return
+    first = failed[0]
+    tries = {
+        "timed out": "give each module more time with --timeout, or fewer weights to it",
+        "out of memory": "give more with --memory-mb, or run fewer side by side with --jobs 1",
+    }
+    kept = len(found.modules) - len(failed)
+    what = f"Yosys has no result for {len(failed)} of {len(found.modules)} modules"
+    what += f"; {first.name}: {first.status}: {first.detail}"
+    what += f"\n  kept: the results of the other {kept}, reported as partial" if kept else ""
+    log = folder / WORK / "runs" / first.name / "yosys.log"
+    raise ToolFailed(what, str(log), tries.get(first.status, "read the log"))
