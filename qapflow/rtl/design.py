@@ -72,3 +72,11 @@ class Design:
     files: Mapping[str, bytes]
     clock_ns: float
     cost_lut: float | None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Paths of what the core is made of, sorted: no shell, constraints or scripts."""
+        suffix = ".v" if self.language == "verilog" else ".vhd"
+        return tuple(
+            sorted(p for p in self.files if p.endswith(suffix) and p != f"{self.top}_axis.v")
+        )

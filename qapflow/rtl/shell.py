@@ -15,8 +15,8 @@ LICENCE = "LICENSE.LGPL-3.0.txt"
 
 def shell_files(design: Design, target: Target, uncertainty_percent: float) -> dict[str, bytes]:
     """Return the files around a core by path; the shell is Verilog, as is the core it is for."""
-    sources = [path for path in design.files if path.startswith("src/")]
-    library = [path for path in sources if path.startswith("src/alkaid/")]
+    sources = design.sources
+    library = [path for path in sources if _is_copied(design, path)]
     clock = {
         "clock": "clk",
         "clock_ns": f"{design.clock_ns:g}",
@@ -25,16 +25,12 @@ def shell_files(design: Design, target: Target, uncertainty_percent: float) -> d
     }
     files = {
         f"{design.top}.xdc": render("clock.xdc.j2", **clock),
-        "vivado.tcl": render(
-            "vivado.tcl.j2", sources=sorted(sources), top=design.top, part=target.part
-        ),
+        "vivado.tcl": render("vivado.tcl.j2", sources=sources, top=design.top, part=target.part),
         "NOTICE": render(
             "NOTICE.j2",
             version=package_version("qapflow"),
             alkaid=package_version("alkaid"),
-            top=design.top,
-            library=sorted(library),
-            has_shell=design.language == "verilog",
+            library=library,
         ),
     }
     if design.language == "verilog":
@@ -43,6 +39,17 @@ def shell_files(design: Design, target: Target, uncertainty_percent: float) -> d
     if library:
         files[LICENCE] = licence()
     return files
+
+
+def _is_copied(design: Design, path: str) -> bool:
+    """Tell whether a file is one of alkaid's own."""
+    from importlib.resources import files
+
+    if path.startswith("src/alkaid/"):
+        return True
+    folder = files("alkaid") / "codegen" / "rtl" / design.language / "source"
+    own = folder / path.rpartition("/")[2]
+    return own.is_file() and own.read_bytes() == design.files[path]
 
 
 def licence() -> bytes:

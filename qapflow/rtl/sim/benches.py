@@ -109,7 +109,7 @@ def _icarus(
     folder: Path, work: Path, design: Design, found: Found, facts: dict[str, Any], timeout_s: float
 ) -> list[str]:
     write_file(work / "bench.v", render("sim/bench.v.j2", **facts))
-    sources = [str((folder / path).resolve()) for path in sorted(design.files) if _is(path, ".v")]
+    sources = [str((folder / path).resolve()) for path in design.sources]
     program = work / "bench.vvp"
     command = [found.path, "-g2005", "-s", "bench", "-o", str(program.resolve())]
     ended = _run([*command, str((work / "bench.v").resolve()), *sources], work, timeout_s)
@@ -121,20 +121,15 @@ def _ghdl(
     folder: Path, work: Path, design: Design, found: Found, facts: dict[str, Any], timeout_s: float
 ) -> list[str]:
     write_file(work / "bench.vhd", render("sim/bench.vhd.j2", **facts))
-    paths = [path for path in design.files if _is(path, ".vhd")]
     core = f"src/{design.top}.vhd"
-    pieces = {path for path in paths if path.startswith(f"src/{design.top}_")}
-    first = sorted(path for path in paths if path not in pieces and path != core)
+    pieces = {path for path in design.sources if path.startswith(f"src/{design.top}_")}
+    first = sorted(path for path in design.sources if path not in pieces and path != core)
     ordered = [*first, *sorted(pieces), core]
     sources = [str((folder / path).resolve()) for path in ordered]
     flags = ["--std=08", "--workdir=."]
     command = [found.path, "-a", *flags, *sources, str((work / "bench.vhd").resolve())]
     require_success("GHDL", _run(command, work, timeout_s), timeout_s)
     return [found.path, "--elab-run", *flags, "bench", "--ieee-asserts=disable"]
-
-
-def _is(path: str, suffix: str) -> bool:
-    return path.startswith("src/") and path.endswith(suffix)
 
 
 def _to_hex(work: Path, port: Port) -> None:

@@ -29,14 +29,14 @@ TRACING = ("verilated_vcd_c.cpp",)
 def build_bench(
     folder: Path, design: Design, found: Found, *, waveform: bool = False, timeout_s: float
 ) -> Path:
-    """Compile the sources of a design in `folder`/src and return the program.
+    """Compile the sources of a design in `folder` and return the program.
 
     It is kept in `folder`/sim and made again when a source has changed.
 
     Raises:
         ToolFailed: Verilator or the compiler failed or took too long.
     """
-    sources = sorted(path for path in design.files if path.startswith("src/"))
+    sources = design.sources
     work = folder / "sim" / ("waveform" if waveform else "verilator")
     bench = render(
         "sim/bench.cpp.j2",
