@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qapflow import __version__
-from qapflow.cli_look import run_boards, run_doctor
+from qapflow.cli_look import run_boards, run_calibrate, run_doctor
 from qapflow.cli_synth import (
     add_diff_options,
     add_init_options,
@@ -90,6 +90,11 @@ def make_parser() -> argparse.ArgumentParser:
 
     train = _verb(verbs, "train", "train a model, quantized and pruned, by a recipe", run_train)
     add_train_options(train)
+
+    own = _verb(verbs, "calibrate", "refine the estimates with reports of your own", run_calibrate)
+    own.add_argument("reports", nargs="+", type=Path, help="projects with reports, or the reports")
+    own.add_argument("-o", "--output", type=Path, help="the calibration file to write")
+    own.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
     boards = _verb(verbs, "boards", "list boards, or show and check one", run_boards)
     boards.add_argument("board", nargs="?", help="a name, a part string, or a .toml file")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
 
 def run_boards(options: argparse.Namespace) -> int:
@@ -37,3 +38,19 @@ def run_doctor(options: argparse.Namespace) -> int:
         return 0
     print("\n".join(map(str, findings)))
     return 0
+
+
+def run_calibrate(options: argparse.Namespace) -> int:
+    """Tell how wrong past estimates were, refine the calibration; 1 if no report is usable."""
+    from qapflow.calibrating import calibrate_with
+
+    found = calibrate_with(options.reports, options.output)
+    for line in found.skipped:
+        print(f"skipped: {line}", file=sys.stderr)
+    if options.json:
+        print(json.dumps(found.facts))
+    elif found.text:
+        print(found.text)
+    if not found.usable:
+        print("error: no report could be used", file=sys.stderr)
+    return int(not found.usable)

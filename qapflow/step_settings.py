@@ -99,6 +99,8 @@ def synth_settings(context: Context) -> dict[str, Any]:
 
 def report_settings(context: Context) -> Mapping[str, Any]:
     """Name what `report` reads from outside."""
+    from qapflow.estimate.calibration import current
+
     settings = context.settings
     later = {"bisection": BISECTION, "open_synthesis": OPEN_SYNTHESIS}
     paths = {name: context.folder.path / path for name, path in later.items()}
@@ -107,5 +109,6 @@ def report_settings(context: Context) -> Mapping[str, Any]:
         "model": settings.model.name,
         "target": asdict(context.target),
         "budgets": asdict(settings.budgets),
+        "calibration": current().version,
         **{name: file_digest(path) if path.exists() else "" for name, path in paths.items()},
     }

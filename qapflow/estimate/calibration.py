@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,6 +20,7 @@ import numpy as np
 from qapflow.errors import UsageError
 
 FORMAT = 1
+VARIABLE = "QAPFLOW_CALIBRATION"  # names a calibration file of the user
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,16 @@ class Calibration:
             if (t, f) == (tool, family) and "clock_ns" in model.region
         ]
         return min((a for a, _ in found), default=0.0), max((b for _, b in found), default=0.0)
+
+
+def current() -> Calibration:
+    """Return the calibration in use: the file that `QAPFLOW_CALIBRATION` names, else the shipped.
+
+    Raises:
+        UsageError: the file cannot be read, or is no calibration.
+    """
+    own = os.environ.get(VARIABLE, "")
+    return read_calibration(Path(own)) if own else shipped()
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
-from qapflow.estimate.calibration import Calibration, shipped
+from qapflow.estimate.calibration import Calibration, current
 from qapflow.estimate.compose import total
 from qapflow.estimate.interval import exact, judged
 from qapflow.estimate.latency import plain_cycles
@@ -53,7 +53,7 @@ def estimate(
     All figures are `Source.ESTIMATE` of what C synthesis would report, with an interval that
     holds 90 % of designs like those of the calibration; a note says where it is wider, and why.
     """
-    calibration = calibration or shipped()
+    calibration = calibration or current()
     if reason := refuse(plan, target, calibration):
         return Figures({}, (), {}, (f"no estimate: {reason}",), calibration.version)
     layers, missing = _layers(net, plan, target, calibration)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qapflow.estimate.calibration import Calibration, Model
 from qapflow.estimate.interval import CSYNTH, exact, judged, measured
@@ -85,7 +85,8 @@ def _refusal(module: Module) -> str:
 def _by_rule(part: Part, cycles: Cycles) -> Row:
     """Return what follows from the kernel's source alone: its loops, lanes and memories."""
     module = part.module
-    note = f"a rule of the other tool, {_refusal(module)}"
+    what = f"strategy {module.kind.partition(' ')[0]}, by the rules of the other tool"
+    note = f"uncalibrated for {module.tool} on {module.family}: {what}"
     if module.kind == "distributed_arithmetic":
         return {"dsp": exact(0, "dsp"), "bram18": exact(0, "bram18"), "uram": exact(0, "uram")}
     extra = {name: sum(c.amounts[name] for c in part.around) for name in ("dsp", "bram18")}
@@ -177,8 +178,6 @@ def find(calibration: Calibration, module: Module, figure: str) -> Model | None:
 
 
 def _twice_as_wide(model: Model) -> Model:
-    from dataclasses import replace
-
     return replace(model, low=min(model.low**2, 0.7), high=max(model.high**2, 1.4))
 
 

@@ -10,7 +10,7 @@ from qapflow.estimate.module import SEVEN
 
 DSP_INPUT_BITS = 12  # constants times narrower inputs are built from LUTs
 ROM_BITS = 2048  # smaller memories are built from LUTs
-INDEX_BITS = 1024  # and so are smaller tables of indices
+INDEX_BITS = 1024  # smaller tables of indices are built from LUTs
 
 # (depth, width) shapes of one BRAM18, AMD UG573
 BRAM18_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
@@ -62,14 +62,14 @@ def resource_bram18(kernel: Kernel, reuse_factor: int) -> int:
     """Return the memories of shared multipliers: weights, `reuse_factor` deep, and indices.
 
     Sign bits of the last lane that no weight needs are left out. Above 2 * n_in a table tells
-    each step its output; in LUTs while it has at most `INDEX_BITS`.
+    each step its output; in LUTs below `INDEX_BITS`.
     """
     lanes = ceil_div(kernel.n_in * kernel.n_out, reuse_factor)
     last = kernel.top_lane_bits or kernel.weight_width
     memory = bram18_of((lanes - 1) * kernel.weight_width + last, reuse_factor)
     turns = reuse_factor // kernel.n_in
     index = (turns - 1).bit_length() * reuse_factor
-    return memory + (turns > 1 and index > INDEX_BITS)
+    return memory + (turns > 1 and index >= INDEX_BITS)
 
 
 def resource_dsp(kernel: Kernel, reuse_factor: int, family: str) -> int:

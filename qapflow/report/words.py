@@ -287,12 +287,13 @@ def estimate_notes(report: Report) -> tuple[str, ...]:
 
 def note_estimates(figures: Iterable[Figure]) -> tuple[str, ...]:
     """Return the notes of estimates, each once, with everything it is said of."""
-    notes = sorted({figure.note for figure in figures if figure.note})
+    notes = sorted({part for figure in figures for part in figure.note.split("; ") if part})
     kinds: dict[str, list[str]] = {}
     for note in notes:
         head, colon, kind = note.partition(": ")
         kinds.setdefault(head, []).extend([kind] if colon else [])
     return tuple(
-        f"estimates are {head}" + (f" ({', '.join(sorted(parts))})" if parts else "")
+        (f"estimates are {head}" if head.startswith("uncalibrated") else f"wider intervals: {head}")
+        + (f" ({', '.join(sorted(parts))})" if parts else "")
         for head, parts in kinds.items()
     )

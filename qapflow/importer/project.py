@@ -1,0 +1,112 @@
+"""An hls4ml project directory as a network and a plan: exact, or refused by name."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from qapflow.boards import load_target
+from qapflow.errors import ModelUnsupported, Unsupported, UsageError
+from qapflow.importer.layers import Reader
+from qapflow.importer.sources import read_sources, read_text
+from qapflow.ir.net import Net
+from qapflow.plan import Plan
+from qapflow.target import Target
+
+CONFIG = "hls4ml_config.yml"
+_HINT = "give the folder that holds firmware/ and hls4ml_config.yml"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A project that was read.
+
+    `unknown` lists the layer before which the network ends because the importer does not know it,
+    `inexact` what the network cannot compute as the firmware does. With either it serves estimates
+    only, else it is bit for bit the same. `layer_of` names the node of each config, as
+    reports name modules.
+    """
+
+    folder: Path
+    net: Net
+    plan: Plan
+    target: Target
+    inexact: tuple[Unsupported, ...] = ()
+    unknown: tuple[Unsupported, ...] = ()
+    layer_of: dict[str, str] = field(default_factory=dict)
+
+
+def import_project(folder: Path) -> Imported:
+    """Return an hls4ml project as a network that computes the same, bit for bit, and its plan.
+
+    Raises:
+        UsageError: no hls4ml project, or its files contradict each other.
+        ModelUnsupported: layers or types that no network expresses exactly; all are listed.
+    """
+    found = read_project(folder)
+    if found.inexact or found.unknown:
+        raise ModelUnsupported((*found.inexact, *found.unknown), str(folder))
+    return found
+
+
+def read_project(folder: Path) -> Imported:
+    """Return a project as far as estimates need it: sums in their accumulator types.
+
+    Raises:
+        UsageError: no hls4ml project, or its files contradict each other.
+        ModelUnsupported: not even the first layer is known.
+    """
+    sources = read_sources(folder)
+    settings = _settings(folder)
+    reader = Reader(sources, folder / "firmware" / "weights")
+    reader.read()
+    if not reader.choices:
+        raise ModelUnsupported(reader.unknown, str(folder))
+    stream = any("io_stream" in c.get("io_type", "") for c in sources.configs.values())
+    plan = Plan(
+        backend=settings["backend"],
+        io_type="io_stream" if stream else "io_parallel",
+        clock_ns=settings["clock_ns"],
+        clock_uncertainty_percent=settings["uncertainty"],
+        choices=reader.choices,
+    )
+    target = load_target(settings["part"])
+    return Imported(
+        folder,
+        reader.net(),
+        plan,
+        target,
+        tuple(reader.inexact),
+        tuple(reader.unknown),
+        reader.layer_of,
+    )
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """Return part, clock in ns, uncertainty in percent and back end from the project's YAML."""
+    path = folder / CONFIG
+    text = re.sub(r"!\S+", "", read_text(path))  # tags of hls4ml's own Python objects
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"the configuration is not YAML: {error}", str(path), _HINT) from error
+    if not isinstance(data, dict) or not isinstance(data.get("HLSConfig"), dict):
+        raise UsageError("this is no hls4ml configuration", str(path), _HINT)
+    backend = str(data.get("Backend") or "Vivado").lower()
+    if backend not in ("vivado", "vitis"):
+        raise UsageError(f"projects for the {backend} back end are not read", str(path), _HINT)
+    part = data.get("Part") or data.get("XilinxPart")
+    clock = data.get("ClockPeriod", 5)
+    if not isinstance(part, str) or isinstance(clock, bool) or not isinstance(clock, int | float):
+        raise UsageError("the configuration has no part or no clock", str(path), _HINT)
+    uncertainty = str(data.get("ClockUncertainty") or "").rstrip("% ")
+    default = 27.0 if backend == "vitis" else 12.5
+    try:
+        percent = float(uncertainty) if uncertainty else default
+    except ValueError:
+        percent = default
+    return {"backend": backend, "part": part, "clock_ns": float(clock), "uncertainty": percent}
