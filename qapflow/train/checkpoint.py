@@ -43,8 +43,9 @@ class Position:
 class Checkpoint:
     """A position and the arrays that belong to it, in groups.
 
-    "weights" of the model, "optimizer", "masks" (by layer in `masked`), "best" weights of the stage
-    and "rewind" weights, where there are such. `quantizers` are texts by layer and attribute.
+    "weights" of the model, "optimizer", "masks" (by layer in `masked`), "random" generators of
+    layers such as Dropout, "best" weights of the stage and "rewind" weights, where there are such.
+    `quantizers` are texts by layer and attribute.
     """
 
     position: Position = Position()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qapflow.errors import UsageError
 from qapflow.train.libraries import load_keras
 from qapflow.train.quantizers import make_quantizer, relu, signed
-from qapflow.train.switching import ACTIVATIONS, OFF, leaf_layers, retrace, switch
+from qapflow.train.switching import ACTIVATIONS, OFF, leaf_layers, retrace, unquantized
 
 Array = NDArray[Any]
 QuantizerTexts = dict[str, dict[str, str]]
@@ -61,6 +61,7 @@ def choose_integer_bits(
     Returns:
         What `write_quantizers` takes to do the same to a copy of the model.
     """
+    before = read_quantizers(model)
     if samples is not None:
         _settle(model, samples[:SAMPLES])
     if activations and samples is not None:
@@ -71,8 +72,10 @@ def choose_integer_bits(
             held = _weight_values(layer, attribute)
             if held is not None:
                 _choose(layer, attribute, held)
-    retrace(model)
-    return read_quantizers(model)
+    chosen = read_quantizers(model)
+    if chosen != before:
+        retrace(model)
+    return chosen
 
 
 def read_quantizers(model: Any) -> QuantizerTexts:
@@ -123,22 +126,18 @@ def _settle(model: Any, samples: Array) -> None:
 
 def _activation_values(model: Any, samples: Array) -> Iterator[tuple[Any, str, Array]]:
     """Yield each activation that is quantized with its values in float32."""
-    was_off = {id(layer): dict(vars(layer).get(OFF, {})) for layer in leaf_layers(model)}
     places = [
         (layer, attribute)
         for layer in model.layers
         for attribute in ACTIVATIONS
         if _is_choosable(_quantizer(layer, attribute)) and len(layer.inbound_nodes) == 1
     ]
-    switch(model, weights=False, activations=False)
-    try:
+    with unquantized(model):
         part = load_keras().keras.Model(model.inputs, [layer.output for layer, _ in places])
         batches = [
             part(samples[start : start + BATCH], training=False)
             for start in range(0, len(samples), BATCH)
         ]
-    finally:
-        _switch_back(model, was_off)
     for number, (layer, attribute) in enumerate(places):
         made = [np.asarray(b[number] if len(places) > 1 else _only(b)) for b in batches]
         yield layer, attribute, np.concatenate(made)
@@ -146,14 +145,6 @@ def _activation_values(model: Any, samples: Array) -> Iterator[tuple[Any, str, A
 
 def _only(made: Any) -> Any:
     return made[0] if isinstance(made, list | tuple) else made
-
-
-def _switch_back(model: Any, was_off: Mapping[int, Mapping[str, Any]]) -> None:
-    """Switch on what was on before."""
-    for layer in leaf_layers(model):
-        off = vars(layer).get(OFF, {})
-        for name in [name for name in off if name not in was_off[id(layer)]]:
-            vars(layer)[name] = off.pop(name)
 
 
 def _weight_values(layer: Any, attribute: str) -> Array | None:

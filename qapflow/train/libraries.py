@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -46,12 +47,22 @@ def load_keras() -> Libraries:
 def seed_everything(seed: int) -> None:
     """Seed Python, numpy and TensorFlow, and choose operations whose sums have one order.
 
+    Layers made from now on that draw random numbers keep their generators as variables, which
+    `random_states` finds, so that a resumed training can go on in the same sequence.
     With that, random operations without any seed are errors in TensorFlow: this is for programs
     that own their process, so `quantize` and `finalize` leave it to their caller.
     """
     libraries = load_keras()
+    libraries.keras.backend.experimental.enable_tf_random_generator()
     libraries.keras.utils.set_random_seed(seed)
     libraries.tf.config.experimental.enable_op_determinism()
+
+
+def random_states(layers: Iterable[Any]) -> list[Any]:
+    """Return the variables that hold the random generators of layers such as Dropout."""
+    sources = [getattr(layer, "_random_generator", None) for layer in layers]
+    generators = [getattr(source, "_generator", None) for source in sources]
+    return [generator.state for generator in generators if generator is not None]
 
 
 def custom_objects() -> dict[str, Any]:

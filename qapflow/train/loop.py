@@ -19,9 +19,16 @@ from qapflow.train.checkpoint import (
     write_checkpoint,
 )
 from qapflow.train.integer_bits import choose_integer_bits, read_quantizers, write_quantizers
-from qapflow.train.libraries import load_keras
+from qapflow.train.libraries import load_keras, random_states
 from qapflow.train.magnitude import prune_share
-from qapflow.train.masks import attach_masks, attached_masks, read_masks, set_masks, sparsity
+from qapflow.train.masks import (
+    all_layers,
+    attach_masks,
+    attached_masks,
+    read_masks,
+    set_masks,
+    sparsity,
+)
 from qapflow.train.recipe import Recipe
 from qapflow.train.stages import (
     Stage,
@@ -116,6 +123,9 @@ def restore(job: Job, state: Checkpoint) -> None:
     set_masks(masks, [kept.get(item.name, mask) for item, mask in zip(masks, own, strict=True)])
     saved = state.arrays["optimizer"]
     for variable, value in zip(job.model.optimizer.variables, saved, strict=True):
+        variable.assign(value)
+    drawn = state.arrays.get("random", [])
+    for variable, value in zip(random_states(all_layers(job.model)), drawn, strict=True):
         variable.assign(value)
 
 
@@ -267,6 +277,7 @@ def _arrays_of(job: Job) -> dict[str, list[Array]]:
         "weights": _copies(job.model.get_weights()),
         "optimizer": [np.array(variable) for variable in job.model.optimizer.variables],
         "masks": [np.array(mask) for mask in read_masks(masks)],
+        "random": [np.array(state) for state in random_states(all_layers(job.model))],
     }
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from qapflow.errors import UsageError
 from qapflow.train.libraries import load_keras
+from qapflow.train.switching import retrace
 
 Array = NDArray[Any]
 
@@ -69,7 +70,7 @@ def attach_masks(model: Any, layers: Sequence[str] = ()) -> Masks:
     before = len(attached_masks(model))
     masks = tuple(_attach(layer, attribute) for layer, attribute in chosen)
     if len(attached_masks(model)) > before:
-        forget_traces(model)
+        retrace(model)
     return masks
 
 
@@ -88,7 +89,7 @@ def detach_masks(model: Any) -> None:
         for item in vars(layer).pop("_qapflow_masks", {}).values():
             item.variable.assign(item.variable * item.mask)
             vars(layer).pop("call", None)
-    forget_traces(model)
+    retrace(model)
 
 
 def set_masks(masks: Masks, values: Sequence[Array], optimizer: Any = None) -> None:
@@ -136,15 +137,6 @@ def all_layers(model: Any) -> Iterator[Any]:
             if id(item) not in seen:
                 seen.add(id(item))
                 yield item
-
-
-def forget_traces(model: Any) -> None:
-    """Make a compiled model trace its steps again: the layers compute something else now."""
-    for name in ("train_function", "test_function", "predict_function"):
-        if hasattr(model, name):
-            setattr(model, name, None)
-    if getattr(model, "train_tf_function", None) is not None:
-        model.train_tf_function = None
 
 
 def _choose(model: Any, names: Sequence[str]) -> Iterator[tuple[Any, str]]:

@@ -28,6 +28,7 @@ from qapflow.train.metrics import (
     neural_efficiency,
     observe_states,
 )
+from qapflow.train.proof import batch_size, values_of
 from qapflow.train.recipe import FLOAT_BITS, Recipe
 from qapflow.train.stages import Stage
 
@@ -35,7 +36,6 @@ Array = NDArray[Any]
 Row = dict[str, Any]
 
 ROWS = "rows.jsonl"
-BATCH = 1024
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _held(job: Job, made: Finalized, data: Data) -> Row:
     """Every metric on the test samples; on validation samples what chooses between models."""
 
     def outputs(x: Array) -> Array:
-        return np.asarray(made.model.predict(x, batch_size=BATCH, verbose=0))
+        return values_of(made.model, x)[0]
 
     kind = job.recipe.model.output
     held = measure(outputs(data.x_validation), data.y_validation, data.classes, kind)
@@ -150,8 +150,9 @@ def _observe(model: Any, x: Array) -> dict[str, States]:
             tensors[layer.name] = (normal or [layer])[0].output
     part = load_keras().keras.Model(model.inputs, list(tensors.values()))
     parts: dict[str, list[States]] = {name: [] for name in tensors}
-    for start in range(0, len(x), BATCH):
-        made = part(x[start : start + BATCH], training=False)
+    size = batch_size(part)
+    for start in range(0, len(x), size):
+        made = part(x[start : start + size], training=False)
         for name, values in zip(tensors, made if len(tensors) > 1 else [made], strict=True):
             parts[name].append(observe_states(np.asarray(values)))
     return {name: join_states(items) for name, items in parts.items()}

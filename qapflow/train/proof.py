@@ -24,7 +24,7 @@ from qapflow.verify.keras_run import run_keras
 Real = NDArray[np.floating[Any]]
 Values = Sequence[NDArray[np.float64]]
 
-BATCH = 256
+BATCH_VALUES = 1 << 24  # of a layer at once: 64 MiB of float32
 WIDE = "more bits than float32"  # in the reasons of layers that are exact but for Keras's sums
 RANDOM_SAMPLES = 256
 TABLES = ("softmax", "sigmoid", "tanh")  # at the end of a model, computed from tables
@@ -97,14 +97,26 @@ def prove(path: Path, samples: Real | None, *, require_exact: bool, options: Loa
 
 
 def values_of(model: Any, inputs: Any) -> list[NDArray[np.float64]]:
-    """Predict without touching the functions that the model has compiled."""
+    """Predict layer by layer: nothing is traced, what the model has compiled stays."""
     if isinstance(inputs, list):
         return _listed(model(inputs, training=False))
+    size = batch_size(model)
     parts = [
-        _listed(model(inputs[start : start + BATCH], training=False))
-        for start in range(0, len(inputs), BATCH)
+        _listed(model(inputs[start : start + size], training=False))
+        for start in range(0, len(inputs), size)
     ]
     return [np.concatenate(group) for group in zip(*parts, strict=True)]
+
+
+def batch_size(model: Any) -> int:
+    """Return how many samples to compute at once: as many as the largest layer leaves room for."""
+    shapes = [shape for layer in model.layers for shape in _shapes(layer.output_shape)]
+    largest = max((int(np.prod([n or 1 for n in shape])) for shape in shapes), default=1)
+    return max(BATCH_VALUES // max(largest, 1), 1)
+
+
+def _shapes(shape: Any) -> list[tuple[int | None, ...]]:
+    return list(shape) if isinstance(shape, list) else [shape]
 
 
 def _refuse(floats: Mapping[str, str]) -> None:
@@ -210,7 +222,7 @@ def _predict(model: Any, inputs: Any, names: Sequence[str]) -> list[NDArray[np.f
     if names:
         tensors = [model.get_layer(name).output for name in names]
         model = load_keras().keras.Model(model.inputs, tensors)
-    return _listed(model.predict(inputs, batch_size=BATCH, verbose=0))
+    return values_of(model, inputs)
 
 
 def _listed(made: Any) -> list[NDArray[np.float64]]:

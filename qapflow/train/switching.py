@@ -20,11 +20,29 @@ def switch(model: Any, *, weights: bool | None = None, activations: bool | None 
     quantized ReLU is a ReLU, other quantizers pass values on. The quantizer of the model's input
     belongs to the activations. Compiled models trace their steps again.
     """
+    _switch(model, weights, activations)
+    retrace(model)
+
+
+@contextmanager
+def unquantized(model: Any) -> Iterator[None]:
+    """Switch everything off for a while; what was compiled before stays, it is the same after."""
+    layers = leaf_layers(model)
+    before = [set(vars(layer).get(OFF, {})) for layer in layers]
+    _switch(model, weights=False, activations=False)
+    try:
+        yield
+    finally:
+        for layer, names in zip(layers, before, strict=True):
+            for name in set(vars(layer).get(OFF, {})) - names:
+                _set(layer, name, wanted=True)
+
+
+def _switch(model: Any, weights: bool | None, activations: bool | None) -> None:
     for wanted, names in ((weights, WEIGHTS), (activations, ACTIVATIONS)):
         for layer in leaf_layers(model):
             for name in names if wanted is not None else ():
                 _set(layer, name, bool(wanted))
-    retrace(model)
 
 
 def is_switched_off(model: Any) -> bool:

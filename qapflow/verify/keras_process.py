@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qapflow.errors import ToolFailed, ToolMissing
+from qapflow.verify.keras_double import double_qkeras, round_constants
 from qapflow.verify.keras_watch import layer_constants, layer_outputs
 
 BATCH = 1024
@@ -73,6 +73,7 @@ def serve(folder: Path, request: Mapping[str, Any], versions: dict[str, str]) ->
         inputs = dict(zip(request["inputs"], archive.values(), strict=True))
     if double:
         keras.backend.set_floatx("float64")
+        compute_as_written()
         model = _rebuild(keras, folder, custom, "float64")
     else:
         model = load(keras, request, custom, absent)
@@ -146,6 +147,7 @@ def import_keras(
         versions["qkeras"] = getattr(qkeras, "__version__", "")
         restore_qkeras()
         _add_supported_quantized_objects(custom)
+        custom.setdefault("quantized_hswish", qkeras.quantizers.quantized_hswish)
     except ModuleNotFoundError as error:
         absent.append(str(error.name))
     try:
@@ -157,8 +159,19 @@ def import_keras(
     return keras, custom, absent
 
 
+def compute_as_written() -> None:
+    """Keep TensorFlow from rewriting graphs: x / 6 becomes x * (1 / 6) there, rounded twice."""
+    import tensorflow
+
+    tensorflow.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
 def restore_qkeras() -> None:
-    """Give QKeras's recurrent cells back the functions that TensorFlow 2.16 moved."""
+    """Give QKeras's recurrent cells back the functions that TensorFlow 2.16 moved.
+
+    And let it read what it writes of a quantized_hswish.
+    """
+    from qkeras.quantizers import quantized_hswish
     from tensorflow.python.ops import array_ops, array_ops_stack
     from tensorflow.python.util import nest
 
@@ -169,6 +182,11 @@ def restore_qkeras() -> None:
     ):
         if not hasattr(module, name):
             setattr(module, name, value)
+
+    def read(cls: type, config: Mapping[str, Any]) -> object:
+        return cls(**{name: value for name, value in config.items() if name != "keep_negative"})
+
+    quantized_hswish.from_config = classmethod(read)
 
 
 def load(
@@ -249,6 +267,8 @@ def _export(keras: ModuleType, model: KerasModel, folder: Path) -> None:
 def _rebuild(keras: ModuleType, folder: Path, custom: Mapping[str, Any], kind: str) -> KerasModel:
     """Build the exported model with every `float32` of its configuration replaced by `kind`."""
     text = (folder / "model.json").read_text(encoding="utf-8").replace('"float32"', f'"{kind}"')
+    if kind == "float64":
+        text = json.dumps(round_constants(json.loads(text)))
     try:
         model: KerasModel = keras.models.model_from_json(text, custom_objects=dict(custom))
         if not model.built:
@@ -259,25 +279,6 @@ def _rebuild(keras: ModuleType, folder: Path, custom: Mapping[str, Any], kind: s
     except Exception as error:  # as in `load`
         raise ToolFailed(f"the model cannot be copied: {_words(error)}") from error
     return model
-
-
-def double_qkeras(folder: Path) -> None:
-    """Import QKeras from a copy in `folder` that says float64 wherever its source says float32.
-
-    Its quantizers cast their inputs to float32 whatever precision Keras is set to, and a bare 2.0
-    before a tensor becomes float32 in a graph. A copy, since TensorFlow compiles layers from the
-    files it finds, not from what was imported.
-    """
-    spec = PathFinder.find_spec("qkeras")
-    if spec is None or spec.origin is None:
-        return
-    source = Path(spec.origin).parent
-    for path in source.rglob("*.py"):
-        text = path.read_bytes().replace(b"float32", b"float64")
-        copy = folder / "qkeras" / path.relative_to(source)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(text.replace(b"pow(2.0,", b"pow(np.float64(2.0),"))
-    sys.path.insert(0, str(folder))
 
 
 if __name__ == "__main__":

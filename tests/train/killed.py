@@ -40,6 +40,7 @@ def make_job(recipe, state):
     x = qkeras.QDense(12, kernel_quantizer="quantized_bits(4,0,alpha=1)", name="first")(inputs)
     x = keras.layers.BatchNormalization(name="norm")(x)
     x = qkeras.QActivation("quantized_relu(4,2)", name="relu")(x)
+    x = keras.layers.Dropout(0.2)(x)
     x = qkeras.QDense(3, kernel_quantizer="quantized_bits(4,0,alpha=1)", name="last")(x)
     model = keras.Model(inputs, x)
     rng = np.random.default_rng(0)

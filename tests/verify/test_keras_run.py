@@ -12,6 +12,7 @@ from qapflow.frontend.model import LoadOptions
 from qapflow.ir.fixed import Fixed
 from qapflow.ir.interpret import interpret
 from qapflow.verify import keras_run as module
+from qapflow.verify.keras_double import round_constants
 from qapflow.verify.keras_run import run_keras, run_live
 
 X = {"x": np.zeros((2, 3))}
@@ -181,6 +182,21 @@ def test_folded_kernels_with_scales_of_their_own_run_in_double_precision(models)
     assert double.refused == ""
     assert not np.array_equal(single.outputs[0], ours)  # sums of more than 24 bits
     assert np.array_equal(double.outputs[0], ours)
+
+
+def test_constants_of_a_configuration_are_those_of_float32():
+    third = float(np.float32(0.3))
+    config = {"alpha": 0.3, "bits": 4, "half": 0.5, "name": "v0.3", "list": [0.3, "relu(4,0.3)"]}
+    assert round_constants(config) == {
+        "alpha": third,
+        "bits": 4,
+        "half": 0.5,
+        "name": "v0.3",
+        "list": [third, f"relu(4,{third!r})"],
+    }
+    assert round_constants("quantized_relu(4,0,negative_slope=1e-3)") == (
+        f"quantized_relu(4,0,negative_slope={float(np.float32(1e-3))!r})"
+    )
 
 
 @pytest.mark.needs_keras
