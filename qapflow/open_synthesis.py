@@ -18,7 +18,7 @@ from qapflow.synth.open.engines import choose_engine
 from qapflow.synth.open.families import Family, family_of
 from qapflow.synth.open.result import OpenSynthesis
 from qapflow.synth.open.run import How, memory_share, synthesise
-from qapflow.synth.open.script import Effort
+from qapflow.synth.open.script import CellMapping, Effort
 from qapflow.synth.open.sources import Sources, read_folder, sources_of
 from qapflow.synth.open.unit import Limits
 from qapflow.verify.process import cores
@@ -58,7 +58,7 @@ def open_synthesis(settings: OpenSettings, listen: Callable[[str, str], None]) -
         family = family_of(target.family, target.part)
     jobs = settings.jobs or cores()
     limits = Limits(settings.timeout_s, settings.memory_mb or memory_share(jobs))
-    how = How(choose_engine(), family, settings.effort, limits, jobs)
+    how = How(choose_engine(), CellMapping(family, settings.effort), limits, jobs)
     found = synthesise(sources, how, settings.folder / WORK, listen)
     if is_build(settings.folder):
         store(settings.folder, found)

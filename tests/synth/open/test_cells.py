@@ -35,7 +35,8 @@ def test_netlist_gives_cells_and_nets():
 .subckt INV I=t O=u
 .end
 """
-    types, luts = read_blif(text)
+    ((name, (types, luts)),) = read_blif(text).items()
+    assert name == "top"
     assert types == {"LUT2": 2, "CARRY4": 1, "INV": 1}
     assert luts == (lut("ab", carries=True), lut("a"), lut("t"))
 

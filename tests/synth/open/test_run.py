@@ -5,17 +5,20 @@ from dataclasses import replace
 import pytest
 
 from qapflow.errors import UsageError
+from qapflow.rtl.design import Module
 from qapflow.synth.open.engines import Engine, find_engines
 from qapflow.synth.open.kept import Kept
-from qapflow.synth.open.run import How, synthesise
-from qapflow.synth.open.script import write_script
-from qapflow.synth.open.sources import read_folder
-from qapflow.synth.open.unit import Limits
+from qapflow.synth.open.run import How, run_modules, synthesise
+from qapflow.synth.open.script import CellMapping, write_script
+from qapflow.synth.open.sources import Sources, read_folder
+from qapflow.synth.open.unit import Limits, run_units
+from qapflow.verify.process import Runner
 
 
 def go(engine, sources, folder, **changes):
     heard = []
-    how = How(engine, "xcup", **{"jobs": 2, "limits": Limits(60.0), **changes})
+    mapping = CellMapping("xcup", changes.pop("effort", "normal"))
+    how = How(engine, mapping, **{"jobs": 2, "limits": Limits(60.0), **changes})
     return synthesise(sources, how, folder, lambda *words: heard.append(words)), heard
 
 
@@ -91,14 +94,14 @@ def test_time_is_predicted_from_own_runs(two_level, tmp_path, fake):
 
 
 def test_script_leaves_other_modules_out(two_level):
-    text = write_script(two_level, two_level.modules[1], "xc7", "quick")
+    text = write_script(two_level, two_level.modules[1:], CellMapping("xc7", "quick", dsp=False))
     assert text == (
         'read_verilog -defer "src/top.v"\n'
         'read_verilog -defer "src/adder.v"\n'
         "hierarchy -check -top top\n"
         "blackbox adder\n"
         "scratchpad -set abc.fast true\n"
-        "synth_xilinx -family xc7 -top top -flatten -noiopad -noclkbuf\n"
+        "synth_xilinx -family xc7 -top top -flatten -noiopad -noclkbuf -nodsp\n"
         "write_blif netlist.blif\n"
     )
 
@@ -139,3 +142,56 @@ def test_error_of_pyosys_is_its_first_line(two_level, tmp_path):
     result, _ = go(Engine("pyosys", (), "0"), replace(two_level, files=files), tmp_path)
     assert [module.status for module in result.modules] == ["failed", "failed"]
     assert result.modules[0].detail.startswith("ERROR: syntax error")
+
+
+def many(count, cost):
+    files = {
+        f"m{k}.v": f"module m{k}(input a, output b); endmodule\n".encode() for k in range(count)
+    }
+    modules = tuple(Module(f"m{k}", (f"l{k}",), (f"m{k}.v",), cost) for k in range(count))
+    text = "\n".join(f"m{k} u{k}();" for k in range(count))
+    top = Module("top", (), ("top.v", *files), None)
+    files["top.v"] = f"module top; {text} endmodule\n".encode()
+    return Sources("top", (*modules, top), files)
+
+
+def test_small_modules_share_a_process(fake, tmp_path):
+    engine, ran = fake()
+    sources = many(7, 500.0)
+    result, heard = go(engine, sources, tmp_path)
+    assert ran() == ["m6", "qapflow_batch", "qapflow_batch", "top"]
+    assert [module.status for module in result.modules] == ["ok"] * 8
+    assert heard[0][1].startswith("note: 8 of 8 modules")
+
+
+def test_a_failure_in_a_shared_process_is_found(fake, tmp_path):
+    fail = ("qapflow_batch", "m1")
+    engine, ran = fake('print("ERROR: bad"); sys.exit(1)', fail=fail)
+    result, _ = go(engine, many(3, 100.0), tmp_path)
+    assert ran() == ["m0", "m1", "m2", "qapflow_batch", "top"]
+    assert [module.status for module in result.modules] == ["ok", "failed", "ok", "ok"]
+
+
+@pytest.mark.needs_yosys
+def test_shared_process_counts_as_alone(tmp_path):
+    text = "module {0}(input clk, input [{1}:0] a, b, output reg [{1}:0] s); {2} endmodule\n"
+    body = "always @(posedge clk) s <= a {} b;"
+    files = {
+        "p.v": text.format("p", 5, body.format("+")).encode(),
+        "q.v": text.format("q", 3, body.format("^")).encode(),
+        "r.v": b"module r(output [3:0] c); assign c = 5; endmodule\n",
+    }
+    modules = tuple(Module(n, (n,), (f"{n}.v",), 5.0) for n in "pqr")
+    top = Module("top", (), ("top.v", *files), None)
+    files["top.v"] = b"module top; p p1(); q q1(); r r1(); endmodule\n"
+    sources = Sources("top", (*modules, top), files)
+    how = How(find_engines()[0], CellMapping("xcup"), Limits(60.0), 1)
+    _, units, _ = run_modules(sources, how, tmp_path, lambda *words: None)
+    assert units["p"].cells.figures() | {"ff": 6, "lut": 6, "lut2": 6} == units["p"].cells.figures()
+    assert (units["q"].cells.figures()["lut2"], units["q"].cells.figures()["ff"]) == (4, 4)
+    assert units["r"].cells.lut == 0
+    (alone,) = run_units(
+        Runner(), how.engine, sources, modules[:1], how.mapping, folder=tmp_path / "x",
+        limits=how.limits,
+    )  # fmt: skip
+    assert alone.cells == units["p"].cells
