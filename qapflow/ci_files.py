@@ -71,8 +71,8 @@ def render_ci(ci: Ci, model: str, board: str) -> str:
     )
 
 
-RTL = ""
-RTL_WORDS = ""
+RTL = " --rtl"
+RTL_WORDS = ", RTL simulation"
 
 
 def commands(model: str, board: str, output: str) -> dict[str, str]:

@@ -19,6 +19,7 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, help="the .h5 that goes with a .json model")
     _add_number_options(parser.add_argument_group("numbers"))
     _add_hardware_options(parser.add_argument_group("hardware"))
+    _add_rtl_options(parser.add_argument_group("RTL without a vendor tool"))
     _add_check_options(parser.add_argument_group("checks"))
     _add_budget_options(parser.add_argument_group("budgets (exit 1 when not met)"))
     parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
@@ -50,6 +51,16 @@ def _add_hardware_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--require", action="store_true", help="a missing tool is an error (exit 3)")
     group.add_argument(
         "--timeout", type=float, default=3600.0, help="seconds a tool may run (3600)"
+    )
+
+
+def _add_rtl_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--rtl", action="store_true", help="also write RTL and simulate it")
+    group.add_argument("--rtl-language", choices=("verilog", "vhdl"), help="(verilog)")
+    group.add_argument(
+        "--rtl-form",
+        choices=("auto", "unrolled", "streaming"),
+        help="a sample a clock, or area that follows the kernel (auto: what fits)",
     )
 
 
@@ -178,8 +189,12 @@ def build_settings(options: argparse.Namespace) -> BuildSettings:
     """Turn parsed options into settings.
 
     Raises:
-        UsageError: a number is out of range.
+        UsageError: a number is out of range, or an RTL option is given without --rtl.
     """
+    for name in ("rtl_language", "rtl_form"):
+        if getattr(options, name) and not options.rtl:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError("without --rtl no RTL is written", at=option, hint="add --rtl")
     settings = BuildSettings(
         model=options.model,
         board=options.board,
@@ -204,6 +219,9 @@ def build_settings(options: argparse.Namespace) -> BuildSettings:
         sanitize=options.sanitize,
         keras=options.keras,
         synth=options.synth,
+        rtl=options.rtl,
+        rtl_language=options.rtl_language or BuildSettings.rtl_language,
+        rtl_form=options.rtl_form or BuildSettings.rtl_form,
         require=options.require,
         timeout_s=options.timeout,
         budgets=Budgets(

@@ -22,14 +22,17 @@ from qapflow.report.figures import (
 )
 from qapflow.report.json import read_as
 from qapflow.report.open_synthesis import open_synthesis_tools, open_synthesis_totals
+from qapflow.rtl_steps import rtl_tools
 from qapflow.verify.bisection import Bisection
 from qapflow.versions import compiler_version, keras_versions, package_version
+
+CHECKS = ("passes", "csim", "rtl", "sanitize", "keras")
 
 
 def assemble_report(context: Context) -> Report:
     """Read what the steps left and return the report."""
     layers, facts = context.layers, context.vector_facts
-    checks = {name: context.verification(name) for name in ("passes", "csim", "sanitize", "keras")}
+    checks = {name: context.verification(name) for name in CHECKS}
     synthesis = json.loads(context.folder.read(SYNTHESIS))
     accuracy = checks["keras"]["accuracy"]
     open_synthesis = stored_synthesis(context.folder.path)
@@ -42,11 +45,13 @@ def assemble_report(context: Context) -> Report:
         observed=_observed(context, facts["ranges"]),
         tools=(
             *_tools(checks["keras"]["versions"]),
+            *rtl_tools(context),
             *_synth_tools(synthesis),
             *open_synthesis_tools(open_synthesis),
         ),
         totals=(
             *((name, read_figure(figure)) for name, figure in synthesis["totals"]),
+            *((name, read_figure(figure)) for name, figure in checks["rtl"]["figures"]),
             *open_synthesis_totals(open_synthesis),
         ),
         notes=tuple(note for note in notes if note),

@@ -30,8 +30,9 @@ class BuildSettings:
     `input_types` maps input names (or "" for all) to types such as "fixed<16,6>". `inputs`,
     `labels` and `calibration` are .npy, .npz or .csv files of real values. `overrides` is a YAML
     file. `vectors` is the number of generated verification samples (None: by size). `synth` is the
-    furthest vendor stage to run. `sanitize` also counts lost bits in an instrumented C simulation.
-    `require` turns a missing tool into an error.
+    furthest vendor stage to run. `rtl` also writes and simulates the network as Verilog or VHDL.
+    `sanitize` also counts lost bits in an instrumented C simulation. `require` turns a missing tool
+    into an error.
     """
 
     model: Path
@@ -57,6 +58,9 @@ class BuildSettings:
     sanitize: bool = False
     keras: KerasMode = "auto"
     synth: Literal["csynth", "cosim", "impl"] | None = None
+    rtl: bool = False
+    rtl_language: Literal["verilog", "vhdl"] = "verilog"
+    rtl_form: Literal["auto", "unrolled", "streaming"] = "auto"
     require: bool = False
     timeout_s: float = 3600.0
     budgets: Budgets = field(default_factory=Budgets)

@@ -23,6 +23,7 @@ from qapflow.context import (
 )
 from qapflow.errors import ToolMissing
 from qapflow.lower.files import Files
+from qapflow.rtl_steps import rtl_settings, simulate_rtl, simulation_settings, write_rtl
 from qapflow.step_settings import (
     csim_settings,
     keras_settings,
@@ -262,12 +263,19 @@ STEPS: tuple[Step[Context], ...] = (
     Step("simulate", ("lower", "make_vectors"), csim_settings, simulate),
     Step("sanitize", ("lower", "make_vectors"), sanitize_settings, sanitize),
     Step("compare_keras", ("load", "make_vectors"), keras_settings, compare_keras),
+    Step("rtl", ("optimise", "plan", "make_vectors"), rtl_settings, write_rtl),
+    Step(
+        "simulate_rtl",
+        ("optimise", "plan", "make_vectors", "rtl"),
+        simulation_settings,
+        simulate_rtl,
+    ),
     Step("synthesise", ("lower", "make_vectors"), synth_settings, synthesise),
     Step(
         "report",
         ("load", "optimise", "plan", "lower", "make_vectors", "check_passes",
          "prove_overflow", "simulate", "sanitize",
-         "compare_keras", "synthesise"),
+         "compare_keras", "rtl", "simulate_rtl", "synthesise"),
         report_settings,
         report,
     ),

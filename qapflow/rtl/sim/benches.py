@@ -40,7 +40,7 @@ def run_bench(
     Raises:
         ToolFailed: a program failed or took too long, or no transfer came for `idle` cycles.
     """
-    work = folder / "sim" / "run"
+    work = (folder / "sim" / "run").resolve()
     if found.name == "verilator":
         program = build_bench(
             folder, design, found, waveform=waveform is not None, timeout_s=timeout_s

@@ -37,7 +37,7 @@ def build_bench(
         ToolFailed: Verilator or the compiler failed or took too long.
     """
     sources = design.sources
-    work = folder / "sim" / ("waveform" if waveform else "verilator")
+    work = (folder / "sim" / ("waveform" if waveform else "verilator")).resolve()
     bench = render(
         "sim/bench.cpp.j2",
         top=design.top,

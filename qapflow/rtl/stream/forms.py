@@ -42,7 +42,7 @@ def choose_form(net: Net, plan: Plan, target: Target, wanted: Wanted = "auto") -
         return FormChoice(wanted, "asked for", lut)
     limit = min(MOST_UNROLLED_LUT, PART_SHARE * target.resources.lut)
     if plan.io_type != "io_stream" and lut <= limit:
-        return FormChoice("unrolled", f"about {lut:,.0f} LUT of at most {limit:,.0f}", lut)
+        return FormChoice("unrolled", f"about {lut:,.0f} LUT predicted, at most {limit:,.0f}", lut)
     try:
         cut(net, sharing_of(net, plan))
     except ModelUnsupported as error:
