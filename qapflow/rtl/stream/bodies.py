@@ -3,80 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cache, singledispatch
-from typing import Any
+from functools import singledispatch
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from qapflow.ir.fixed import Fixed
-from qapflow.resources import templates_dir
 from qapflow.rtl.stream import blocks as kinds
-from qapflow.rtl.stream.blocks import Stream
-from qapflow.rtl.stream.kernel import build_logic
+from qapflow.rtl.stream.parts import Body, Setting, Wire, macros, pack
+from qapflow.rtl.stream.turns import write_turns
 from qapflow.rtl.stream.wires import grid_of, join, refit_all
-
-
-@dataclass(frozen=True)
-class Wire:
-    """A bundle of data, valid and ready; or a register of states with its first value in hex."""
-
-    name: str
-    stream: Stream
-    initial: str = ""
-
-    @property
-    def bits(self) -> int:
-        """Bits of its data."""
-        return self.stream.bits
-
-
-@dataclass(frozen=True)
-class Body:
-    """Verilog inside a block, the modules it needs, and its delay from input to output."""
-
-    text: str
-    modules: str = ""
-    library: tuple[str, ...] = ()
-    delay: int = 1
-    cost_lut: float | None = 0.0
-    tables: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Name of the module, its ends, and the clock period."""
-
-    name: str
-    inputs: tuple[Wire, ...]
-    results: tuple[Wire, ...]
-    clock_ns: float
-
-
-@cache
-def environment() -> Environment:
-    """Return the templates of streaming RTL."""
-    return Environment(
-        loader=FileSystemLoader(templates_dir() / "rtl" / "stream"),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-
-
-@cache
-def _macros() -> Any:
-    made: Any = environment().get_template("bodies.v.j2", globals={"zip": zip})
-    return made.module
-
-
-def pack(codes: Sequence[int], width: int) -> str:
-    """Return codes as one hexadecimal number, the first lowest."""
-    mask, total = (1 << width) - 1, 0
-    for place, code in enumerate(codes):
-        total |= (int(code) & mask) << (place * width)
-    return f"{total:x}"
 
 
 @singledispatch
@@ -87,35 +22,21 @@ def write_body(work: kinds.Work, at: Setting) -> Body:
 
 @write_body.register
 def _(work: kinds.Fork, at: Setting) -> Body:
-    return Body(_macros().fork(at.inputs[0], at.results[0]), delay=0)
+    return Body(macros().fork(at.inputs[0], at.results[0]), delay=0)
 
 
 @write_body.register
 def _(work: kinds.Kernel, at: Setting) -> Body:
-    wires = [f"{wire.name}_data" for wire in at.inputs]
-    logic = build_logic(at.name, work.net, wires, at.clock_ns)
-    text = _macros().kernel(logic.stages, logic.leave, at.inputs, at.results)
-    return Body(text, logic.text, (), len(logic.stages), logic.cost_lut, logic.tables)
+    core = at.build(work.net, f"{at.name}_core")
+    ends = [wire.name for wire in (*at.inputs, *at.results)]
+    links = zip((port.name for port in (*core.inputs, *core.outputs)), ends, strict=True)
+    text = macros().core(core.module, "core", list(links))
+    return Body(text, core.files, (), core.delay, core.cost_lut)
 
 
 @write_body.register
 def _(work: kinds.Loop, at: Setting) -> Body:
-    states = [
-        Wire(
-            f"state{number}",
-            Stream(node.name, node.out.type, len(codes), 1),
-            pack(codes, node.out.type.width),
-        )
-        for number, (node, codes) in enumerate(
-            zip(work.body.inputs[: len(work.initial)], work.initial, strict=True)
-        )
-    ]
-    names = [state.name for state in states] + [f"{wire.name}_data" for wire in at.inputs]
-    logic = build_logic(at.name, work.body, names, at.clock_ns)
-    text = _macros().turns(
-        logic.stages, logic.leave, at.inputs, at.results, states, work.steps, work.every
-    )
-    return Body(text, logic.text, (), len(logic.stages), logic.cost_lut, logic.tables)
+    return write_turns(work, at)
 
 
 def _part(
@@ -129,7 +50,7 @@ def _part(
         if module == "qapflow_braid" and wire.stream.type != result.stream.type:
             data = aligned(wire, result.stream.type)
         ends.append((prefix, wire, data))
-    return Body(_macros().part(module, parameters, ends, result), library=(module,))
+    return Body(macros().part(module, parameters, ends, result), library=(module,))
 
 
 def aligned(wire: Wire, kind: Fixed) -> str:
@@ -213,7 +134,7 @@ def _(work: kinds.Mac, at: Setting) -> Body:
         "ADDRESS": address,
         "BIAS": f"{wide}'h{pack(bias, result.type.width)}",
     }
-    text = _macros().mac(parameters, at.inputs[0], at.results[0], words, bits, address)
+    text = macros().mac(parameters, at.inputs[0], at.results[0], words, bits, address)
     delay = 4 + max(values - 1, 0).bit_length()
     return Body(text, library=("qapflow_mac",), delay=delay, cost_lut=None)
 

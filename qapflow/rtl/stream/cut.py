@@ -20,13 +20,13 @@ def interval_cycles(net: Net) -> int:
     return max(prod(node.out.shape[:-1]) for node in net.nodes)
 
 
-def cut(net: Net, sharing: Sharing) -> Graph:
-    """Return the blocks of a network.
+def cut(net: Net, sharing: Sharing, whole: bool = False) -> Graph:
+    """Return the blocks of a network; if `whole`, inputs and outputs are one beat a sample.
 
     Raises:
         ModelUnsupported: layers without a streaming form, all of them.
     """
-    sketch = Sketch(net, sharing)
+    sketch = Sketch(net, sharing, whole)
     for node in net.nodes:
         place(node, sketch)
     outputs = tuple(_leave(net.by_name[name], sketch) for name in net.outputs)
@@ -40,7 +40,8 @@ def cut(net: Net, sharing: Sharing) -> Graph:
 
 def _leave(node: Node, sketch: Sketch) -> str:
     """Return the stream of an output; a move that narrowed the type is made up for here."""
-    values = beat_shape(node.out.shape)
+    shape = node.out.shape
+    values = (prod(shape),) if sketch.whole else beat_shape(shape)
     name = sketch.grouped(node.name, values[0])
     if sketch.streams[name].type == node.out.type:
         return name

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qapflow.ir import ops
+from qapflow.ir.net import Net, Node
+from qapflow.rtl.stream.predict import predict_kernel
 
-UNROLLED_WEIGHTS = 4096
-"""Nonzero weights of one kernel: more take the tracer minutes and some 50,000 LUT."""
+UNROLLED_LUT = 40_000
+"""Predicted LUT of one layer at one position, above which its multipliers are shared."""
 MULTIPLIERS = 512
 """Multipliers of one layer, unless a reuse factor says otherwise."""
 
@@ -26,21 +28,36 @@ class Sharing:
 
     interval_cycles: int
     reuse: Mapping[str, int] = field(default_factory=dict)
-    unrolled_weights: int = UNROLLED_WEIGHTS
+    unrolled_lut: float = UNROLLED_LUT
     multipliers: int = MULTIPLIERS
 
 
-def shares(name: str, op: ops.Dense | ops.Conv, beats: int, sharing: Sharing) -> bool:
-    """Tell whether a layer on `beats` beats a result gets a ROM and multipliers."""
-    if isinstance(op, ops.Conv) and op.groups > 1:
+def shares(name: str, op: ops.Dense | ops.Conv, width: int, beats: int, sharing: Sharing) -> bool:
+    """Tell whether a layer on `beats` beats a result gets a ROM and multipliers.
+
+    `width` is that of an input value.
+    """
+    if not can_share(op):
         return False
-    if op.weight.type.width > 32:
+    return sharing.reuse.get(name, 1) > 1 or beats > 1 or is_large(op, width, sharing)
+
+
+def can_share(op: ops.Dense | ops.Conv) -> bool:
+    """Tell whether a layer has that form: all sums of all values, weights of a few words."""
+    return not (isinstance(op, ops.Conv) and op.groups > 1) and op.weight.type.width <= 32
+
+
+def is_large(op: ops.Dense | ops.Conv, width: int, sharing: Sharing) -> bool:
+    """Tell whether a layer is too large to be unrolled at one position."""
+    return predict_kernel(op, width) > sharing.unrolled_lut
+
+
+def must_share(node: Node, net: Net, sharing: Sharing) -> bool:
+    """Tell whether a node of a network of single beats is a layer too large to be unrolled."""
+    op = node.op
+    if not isinstance(op, ops.Dense | ops.Conv) or not can_share(op):
         return False
-    return (
-        sharing.reuse.get(name, 1) > 1
-        or int(np.count_nonzero(op.weight.codes)) > sharing.unrolled_weights
-        or beats > 1
-    )
+    return is_large(op, net.edge(node.inputs[0]).type.width, sharing)
 
 
 def divide_work(

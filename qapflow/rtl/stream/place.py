@@ -14,10 +14,13 @@ from qapflow.ir.net import Node
 from qapflow.rtl.stream.blocks import Braid, Fold, Loop, Mac, Repeat, Stream, Window
 from qapflow.rtl.stream.multiply import divide_work, shares
 from qapflow.rtl.stream.pieces import Spatial, beat_shape, on_one_beat, on_one_window
+from qapflow.rtl.stream.predict import predict_node
 from qapflow.rtl.stream.sketch import Sketch
 
 WHOLE_VALUES = 1024
 """Largest array that lies in one beat where an operation mixes pixels."""
+WHOLE_LUT = 100_000
+"""Predicted LUT of such an operation."""
 UNROLL = "the unrolled form (--rtl-form unrolled)"
 
 
@@ -62,9 +65,11 @@ def _on_whole(node: Node, sketch: Sketch) -> str | None:
     """Put the whole arrays into one beat, where they are small."""
     edges = [sketch.net.edge(name) for name in node.inputs]
     largest = max(prod(edge.shape) for edge in (*edges, node.out))
-    if largest > WHOLE_VALUES:
-        reason = f"it mixes pixels and has {largest} values, more than {WHOLE_VALUES} for one beat"
-        sketch.refuse(node, reason, UNROLL)
+    lut = predict_node(node, edges)
+    if largest > WHOLE_VALUES or lut > WHOLE_LUT:
+        limits = f"{WHOLE_VALUES:,} values and {WHOLE_LUT:,} LUT for one beat"
+        found = f"it has {largest:,} values and takes about {lut:,.0f} LUT"
+        sketch.refuse(node, f"it mixes pixels; {found}, of at most {limits}", UNROLL)
         return None
     streams = tuple(
         sketch.grouped(name, prod(edge.shape))
@@ -77,7 +82,10 @@ def _on_whole(node: Node, sketch: Sketch) -> str | None:
 @_place.register
 def _(op: ops.Input, node: Node, sketch: Sketch) -> str:
     shape = node.out.shape
-    stream = Stream(node.name, node.out.type, beat_shape(shape)[0], pixels(shape))
+    values, beats = beat_shape(shape)[0], pixels(shape)
+    if sketch.whole:
+        values, beats = values * beats, 1
+    stream = Stream(node.name, node.out.type, values, beats)
     return sketch.add_stream(node.name, stream, 0)
 
 
@@ -113,7 +121,7 @@ def _(op: ops.Dense, node: Node, sketch: Sketch) -> str | None:
     stream = sketch.streams[sketch.native[source]]
     if pixels(shape) == 1 and values % stream.values == 0:
         beats = values // stream.values
-    if not shares(node.name, op, beats, sketch.sharing):
+    if not shares(node.name, op, stream.type.width, beats, sketch.sharing):
         return _on_beats(op, node, sketch, (shape,))
     name = sketch.grouped(source, values // beats)
     return _share(op, node, sketch, name, beats)
@@ -162,7 +170,8 @@ def _(op: ops.Conv | ops.Pool, node: Node, sketch: Sketch) -> str | None:
         out = Stream(source, kind, prod(size) * channels, pixels(node.out.shape))
         layer = node.origin or node.name
         name = sketch.move(window, (name,), out, f"windows_{node.name}", layer)
-    if isinstance(op, ops.Conv) and shares(node.name, op, 1, sketch.sharing):
+    width = sketch.streams[name].type.width
+    if isinstance(op, ops.Conv) and shares(node.name, op, width, 1, sketch.sharing):
         return _share(op, node, sketch, name, 1)
     shape = (*size, channels)
     return sketch.compute(node, on_one_window(op), (name,), (shape,), node.out.shape[-1:])
@@ -243,18 +252,8 @@ def _(op: ops.Concat, node: Node, sketch: Sketch) -> str | None:
 
 
 @_place.register
-def _(op: ops.Scan, node: Node, sketch: Sketch) -> str | None:
+def _(op: ops.Scan, node: Node, sketch: Sketch) -> str:
     steps = node.out.shape[0] if op.emit == "all" else sketch.net.edge(node.inputs[0]).shape[0]
-    weights = sum(
-        np.count_nonzero(inner.op.weight.codes)
-        for inner in op.body.nodes
-        if isinstance(inner.op, ops.Dense | ops.Conv)
-    )
-    if weights > sketch.sharing.unrolled_weights:
-        limit = sketch.sharing.unrolled_weights
-        reason = f"its loop has {weights} weights, more than the {limit} that are unrolled"
-        sketch.refuse(node, reason, "fewer units or pruning; or the HLS project without --rtl")
-        return None
     names = tuple(
         sketch.grouped(name, prod(sketch.net.edge(name).shape[1:])) for name in node.inputs
     )

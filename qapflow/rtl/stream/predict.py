@@ -24,9 +24,14 @@ def predict_lut(net: Net) -> dict[str, float]:
     whole = with_bodies(net)
     turns = count_turns(net)
     return {
-        node.name: turns[node.name] * _predict(node.op, node, [whole.edge(n) for n in node.inputs])
+        node.name: turns[node.name] * predict_node(node, [whole.edge(n) for n in node.inputs])
         for node in whole.nodes
     }
+
+
+def predict_node(node: Node, edges: list[Edge]) -> float:
+    """Return LUT of one node; `edges` are its inputs."""
+    return _predict(node.op, node, edges)
 
 
 def predict_kernel(op: ops.Dense | ops.Conv, width: int) -> float:

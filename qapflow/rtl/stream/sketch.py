@@ -28,6 +28,7 @@ class Sketch:
 
     net: Net
     sharing: Sharing
+    whole: bool = False  # inputs and outputs of the network are one beat a sample
     streams: dict[str, Stream] = field(default_factory=dict)
     native: dict[str, str] = field(default_factory=dict)
     level: dict[str, int] = field(default_factory=dict)

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from qapflow.ir.net import Net
 from qapflow.lower.names import unique_identifiers
+from qapflow.plan import Plan
 from qapflow.resources import templates_dir
 from qapflow.rtl.design import Design, Module, Port
-from qapflow.rtl.stream.blocks import Block, Fork, Graph, Mac
-from qapflow.rtl.stream.bodies import Body, Setting, Wire, environment, write_body
-from qapflow.rtl.stream.cut import cut, interval_cycles
+from qapflow.rtl.ports import make_ports, module_name
+from qapflow.rtl.stream.blocks import Block, Fork, Graph, Kernel, Mac, Window
+from qapflow.rtl.stream.bodies import write_body
+from qapflow.rtl.stream.cut import cut
 from qapflow.rtl.stream.depth import Channel, channels, size_channels
-from qapflow.rtl.stream.multiply import Sharing
+from qapflow.rtl.stream.forms import sharing_of
+from qapflow.rtl.stream.multiply import Sharing, must_share
+from qapflow.rtl.stream.parts import Body, Core, Setting, Wire
+from qapflow.rtl.templates import render
+from qapflow.rtl.text import write_core, write_pieces
+from qapflow.rtl.write import pipeline_net, with_shell
+from qapflow.target import Target
 
-RESERVED = ("clk", "rst")
+Ports = tuple[tuple[Port, ...], tuple[Port, ...]]
 
 
 @dataclass(frozen=True)
 class End:
-    """A channel that leaves a block: its prefix inside, its depth, its place in the fork."""
+    """A channel that leaves a block: its prefix inside, and its depth."""
 
     name: str
     depth: int
-    place: int
 
 
 @dataclass(frozen=True)
@@ -35,28 +43,101 @@ class Result:
     channels: tuple[End, ...]
 
 
-def design_streaming(net: Net, top: str, clock_ns: float, sharing: Sharing | None = None) -> Design:
-    """Return the streaming form of a network as Verilog.
+@dataclass(frozen=True)
+class Clocked:
+    """What every core of a design is built for."""
+
+    plan: Plan
+    target: Target
+    sharing: Sharing
+
+
+@dataclass(frozen=True)
+class Written:
+    """The modules of a graph, the core last, their files, and clocks through all blocks."""
+
+    modules: tuple[Module, ...]
+    files: dict[str, bytes]
+    delay: int
+
+
+def write_streaming(
+    net: Net, plan: Plan, target: Target, *, top: str, sharing: Sharing | None = None
+) -> Design:
+    """Return the streaming form of a network as Verilog, with its AXI-stream shell and scripts.
 
     Raises:
         ToolMissing: alkaid is not installed.
         ModelUnsupported: layers without a streaming form, or values too wide; all are listed.
     """
-    graph = with_forks(cut(net, sharing or Sharing(interval_cycles(net))))
-    modules = unique_identifiers(
-        [f"{top}_{block.name}" for block in graph.blocks], [top, f"{top}_axis"]
-    )
-    names = {block.name: modules[f"{top}_{block.name}"] for block in graph.blocks}
-    bodies = {
-        block.name: _body(block, names[block.name], graph, clock_ns) for block in graph.blocks
-    }
-    depths = size_channels(graph, {name: body.delay for name, body in bodies.items()})
-    files, parts = _block_files(graph, names, bodies, depths)
-    inputs, outputs = _ports(net, graph)
-    files[f"{top}.v"] = _core(top, graph, names, inputs, outputs).encode()
-    costs = [part.cost_lut for part in parts]
+    net = replace(net, outputs=tuple(dict.fromkeys(net.outputs)))
+    at = Clocked(plan, target, sharing or sharing_of(net, plan))
+    graph = with_forks(cut(net, at.sharing))
+    top, ports = module_name(top), _streamed(make_ports(net), graph)
+    made = write_graph(graph, top, ports, at)
+    costs = [module.cost_lut for module in made.modules[:-1]]
     cost = None if None in costs else sum(c for c in costs if c is not None)
-    return Design(top, "verilog", "streaming", inputs, outputs, parts, files, clock_ns, cost)
+    design = Design(
+        top=top,
+        language="verilog",
+        form="streaming",
+        inputs=ports[0],
+        outputs=ports[1],
+        modules=made.modules,
+        files=made.files,
+        clock_ns=plan.clock_ns,
+        cost_lut=cost,
+    )
+    return with_shell(design, target, plan.clock_uncertainty_percent)
+
+
+def write_graph(graph: Graph, top: str, ports: Ports, at: Clocked) -> Written:
+    """Return the modules of a graph with the given ports; each name begins with `top`."""
+    found = unique_identifiers([f"{top}_{block.name}" for block in graph.blocks], [top])
+    names = {block.name: found[f"{top}_{block.name}"] for block in graph.blocks}
+
+    def build(net: Net, name: str) -> Core:
+        return build_core(net, name, at)
+
+    bodies = {}
+    for block in graph.blocks:
+        inputs = tuple(Wire(f"in{i}", graph.streams[n]) for i, n in enumerate(block.inputs))
+        results = tuple(Wire(f"made{i}", graph.streams[n]) for i, n in enumerate(block.outputs))
+        setting = Setting(names[block.name], inputs, results, build)
+        bodies[block.name] = write_body(block.work, setting)
+    delays = {name: body.delay for name, body in bodies.items()}
+    depths = size_channels(graph, delays)
+    modules, files = [], dict[str, bytes]()
+    for block in graph.blocks:
+        body, name = bodies[block.name], names[block.name]
+        own = {**_library(("qapflow_fifo", *body.library)), **body.files}
+        path = f"src/{name}.v"
+        files |= {path: _block(block, name, body, graph, depths), **own}
+        modules.append(Module(name, block.layers, (path, *sorted(own)), body.cost_lut))
+    core = f"src/{top}.v"
+    files[core] = _core(top, graph, names, ports)
+    layers = tuple(dict.fromkeys(layer for block in graph.blocks for layer in block.layers))
+    modules.append(Module(top, layers, (core, *sorted(set(files) - {core})), None))
+    return Written(tuple(modules), files, sum(delays.values()))
+
+
+def build_core(net: Net, name: str, at: Clocked) -> Core:
+    """Return a core of a network whose beats are whole samples.
+
+    It is unrolled, or, where a layer of it has too many weights for that, a graph of blocks.
+    """
+    ports = make_ports(net)
+    shared = [n for n in net.nodes if must_share(n, net, at.sharing)]
+    if shared:
+        graph = with_forks(cut(net, at.sharing, whole=True))
+        made = write_graph(graph, name, ports, at)
+        return Core(name, *ports, made.files, made.delay, None)
+    plan = at.plan
+    pipeline = pipeline_net(net, at.target, plan.clock_ns, plan.clock_uncertainty_percent)
+    modules, files = write_pieces(pipeline, name, "verilog")
+    facts = {"title": f"{name}: logic", "top": name, "clock_ns": f"{plan.clock_ns:g}"}
+    files[f"src/{name}.v"] = write_core(pipeline, modules, ports, facts, "verilog")
+    return Core(name, *ports, files, pipeline.schedule.count, pipeline.traced.cost_lut)
 
 
 def with_forks(graph: Graph) -> Graph:
@@ -66,8 +147,6 @@ def with_forks(graph: Graph) -> Graph:
         if channel.stream in readers:
             readers[channel.stream] += 1 + (channel.reader is None)
     forked = {name: f"{name}__fork" for name, count in readers.items() if count > 1}
-    if not forked:
-        return graph
     streams = graph.streams | {new: graph.streams[old] for old, new in forked.items()}
     forks = [Block(new, Fork(), (old,), (new,), ()) for old, new in forked.items()]
     blocks = [
@@ -78,59 +157,13 @@ def with_forks(graph: Graph) -> Graph:
     return Graph((*forks, *blocks), streams, graph.inputs, outputs)
 
 
-def _body(block: Block, name: str, graph: Graph, clock_ns: float) -> Body:
-    inputs = tuple(Wire(f"in{i}", graph.streams[n]) for i, n in enumerate(block.inputs))
-    results = tuple(Wire(f"made_{i}", graph.streams[n]) for i, n in enumerate(block.outputs))
-    return write_body(block.work, Setting(name, inputs, results, clock_ns))
+def _library(names: tuple[str, ...]) -> dict[str, bytes]:
+    folder = templates_dir() / "rtl" / "stream"
+    return {f"src/{name}.v": (folder / f"{name}.v").read_bytes() for name in names}
 
 
-def _block_files(
-    graph: Graph, names: dict[str, str], bodies: dict[str, Body], depths: dict[Channel, int]
-) -> tuple[dict[str, bytes], tuple[Module, ...]]:
-    files: dict[str, bytes] = {}
-    parts = []
-    for block in graph.blocks:
-        body, name = bodies[block.name], names[block.name]
-        needed = [f"{name}.v", *(f"{item}.v" for item in ("qapflow_fifo", *body.library))]
-        text = _block(block, name, body, graph, depths)
-        files[f"{name}.v"] = f"{text}\n{body.modules}".encode()
-        if body.modules:
-            needed += _tracer_files(files)
-        for table, source in body.tables.items():
-            needed.append(f"{table}.v")
-            files[f"{table}.v"] = f"{source}\n".encode()
-        for item in ("qapflow_fifo", *body.library):
-            path = templates_dir() / "rtl" / "stream" / f"{item}.v"
-            files[f"{item}.v"] = path.read_bytes()
-        parts.append(Module(name, block.layers, tuple(needed), body.cost_lut))
-    return files, tuple(parts)
-
-
-def _tracer_files(files: dict[str, bytes]) -> list[str]:
-    """Add the modules that alkaid's logic is made of."""
-    from importlib.resources import files as resources
-
-    folder = resources("alkaid") / "codegen" / "rtl" / "verilog" / "source"
-    found = sorted(item.name for item in folder.iterdir() if item.name.endswith(".v"))
-    for name in found:
-        files[name] = (folder / name).read_bytes()
-    return found
-
-
-def _ends(
-    block: Block, graph: Graph, depths: dict[Channel, int]
-) -> list[tuple[str, list[Channel]]]:
-    return [
-        (stream, [channel for channel in depths if channel.stream == stream])
-        for stream in block.outputs
-    ]
-
-
-def _is_wire(block: Block, graph: Graph, ends: list[tuple[str, list[Channel]]]) -> bool:
+def _is_wire(block: Block, graph: Graph, readers: list[Channel]) -> bool:
     """Tell whether a mover may hand its beats to a kernel without a channel of its own."""
-    from qapflow.rtl.stream.blocks import Kernel, Window
-
-    readers = [channel for _, found in ends for channel in found]
     if not isinstance(block.work, Window | Mac) or len(readers) != 1 or not readers[0].reader:
         return False
     reader = next(b for b in graph.blocks if b.name == readers[0].reader)
@@ -142,56 +175,45 @@ def channel_name(number: int, place: int) -> str:
     return f"out{number}_{place}"
 
 
-def _block(block: Block, name: str, body: Body, graph: Graph, depths: dict[Channel, int]) -> str:
-    ends = _ends(block, graph, depths)
-    results, count = [], 0
-    for number, (stream, found) in enumerate(ends):
-        made = []
-        for place, channel in enumerate(found):
-            made.append(End(channel_name(number, place), depths[channel], count))
-            count += 1
-        results.append(Result(f"made_{number}", graph.streams[stream].bits, tuple(made)))
+def _block(
+    block: Block, name: str, body: Body, graph: Graph, depths: Mapping[Channel, int]
+) -> bytes:
+    results, readers = [], list[Channel]()
+    for number, stream in enumerate(block.outputs):
+        found = [channel for channel in depths if channel.stream == stream]
+        ends = (End(channel_name(number, i), depths[c]) for i, c in enumerate(found))
+        results.append(Result(f"made{number}", graph.streams[stream].bits, tuple(ends)))
+        readers += found
     inputs = [Wire(f"in{i}", graph.streams[n]) for i, n in enumerate(block.inputs)]
-    direct = results[0].channels[0].name if _is_wire(block, graph, ends) else ""
-    about = f"{type(block.work).__name__}: {', '.join(block.layers) or 'input'}"
-    return environment().get_template("block.v.j2").render(
-        about=about, name=name, inputs=inputs, results=results, count=count,
-        body=body.text, direct=direct,
-    )  # fmt: skip
+    layers = " ".join(", ".join(block.layers).split()) or "an input"
+    return render(
+        "stream/block.v.j2",
+        about=f"{type(block.work).__name__} of {layers}",
+        name=name,
+        inputs=inputs,
+        results=results,
+        body=body.text,
+        direct=channel_name(0, 0) if _is_wire(block, graph, readers) else "",
+    )
 
 
-def _ports(net: Net, graph: Graph) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
-    edges = [node.name for node in net.inputs]
-    keys = [*(f"in {e}" for e in edges), *(f"out {i} {e}" for i, e in enumerate(net.outputs))]
-    names = unique_identifiers(keys, RESERVED)
-    inputs = [
-        _port(names[f"in {edge}"], edge, net, graph.streams[stream].beats)
-        for edge, stream in zip(edges, graph.inputs, strict=True)
-    ]
-    outputs = [
-        _port(names[f"out {number} {edge}"], edge, net, graph.streams[stream].beats)
-        for number, (edge, stream) in enumerate(zip(net.outputs, graph.outputs, strict=True))
-    ]
-    return tuple(inputs), tuple(outputs)
+def _streamed(ports: Ports, graph: Graph) -> Ports:
+    """Return ports of which a transfer is one beat."""
+
+    def one_beat(port: Port, stream: str) -> Port:
+        found = graph.streams[stream]
+        return replace(port, shape=port.shape[-1:] or (1,), beats=found.beats)
+
+    inputs = tuple(one_beat(p, s) for p, s in zip(ports[0], graph.inputs, strict=True))
+    outputs = tuple(one_beat(p, s) for p, s in zip(ports[1], graph.outputs, strict=True))
+    return inputs, outputs
 
 
-def _port(name: str, edge: str, net: Net, beats: int) -> Port:
-    kind = net.edge(edge)
-    return Port(name, edge, kind.type, kind.shape[-1:] or (1,), beats)
-
-
-def _core(
-    top: str,
-    graph: Graph,
-    names: dict[str, str],
-    inputs: tuple[Port, ...],
-    outputs: tuple[Port, ...],
-) -> str:
+def _core(top: str, graph: Graph, names: Mapping[str, str], ports: Ports) -> bytes:
+    inputs, outputs = ports
     sources = dict(zip(graph.inputs, (port.name for port in inputs), strict=True))
     wires, ends = [], dict[Channel, str]()
-    counts: dict[str, int] = {}
     for number, channel in enumerate(channels(graph)):
-        counts[channel.stream] = counts.get(channel.stream, 0) + 1
         if channel.reader is None:
             ends[channel] = outputs[channel.place].name
         elif channel.stream in sources:
@@ -206,8 +228,14 @@ def _core(
             found = [end for channel, end in ends.items() if channel.stream == stream]
             links += [(channel_name(number, place), end) for place, end in enumerate(found)]
         blocks.append({"name": names[block.name], "links": links})
-    unread = [port for stream, port in sources.items() if stream not in counts]
-    return environment().get_template("top.v.j2").render(
-        about=f"{top}: {len(blocks)} blocks and their channels", name=top, inputs=inputs,
-        outputs=outputs, wires=wires, blocks=blocks, unread=unread,
-    )  # fmt: skip
+    read = {channel.stream for channel in ends}
+    return render(
+        "stream/top.v.j2",
+        about=f"{top}: {len(blocks)} blocks and the channels between them",
+        name=top,
+        inputs=inputs,
+        outputs=outputs,
+        wires=wires,
+        blocks=blocks,
+        unread=[port for stream, port in sources.items() if stream not in read],
+    )

@@ -1,3 +1,4 @@
+`timescale 1ns / 1ps
 // FIRST beats of a, then SECOND beats of b, and so on.
 module qapflow_braid #(
     parameter WIDTH = 8,

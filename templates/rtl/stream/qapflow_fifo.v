@@ -1,3 +1,4 @@
+`timescale 1ns / 1ps
 // Channel of DEPTH + 1 beats with registers at both ends; deep ones become RAM.
 module qapflow_fifo #(
     parameter WIDTH = 8,

@@ -1,3 +1,4 @@
+`timescale 1ns / 1ps
 // Sum or maximum over COUNT beats, value by value.
 module qapflow_fold #(
     parameter VALUES = 1,

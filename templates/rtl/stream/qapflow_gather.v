@@ -1,3 +1,4 @@
+`timescale 1ns / 1ps
 // COUNT beats become one, the first lowest.
 module qapflow_gather #(
     parameter WIDTH = 8,

@@ -1,3 +1,4 @@
+`timescale 1ns / 1ps
 // Dense layer, time-multiplexed: BEATS beats of N values each times weights from a ROM.
 // Each beat takes PARTS * TURNS clocks: its values in PARTS equal parts, for each part the M sums
 // in TURNS groups, so ceil(N / PARTS) * ceil(M / TURNS) multipliers. Sums are taken modulo

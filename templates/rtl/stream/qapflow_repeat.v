@@ -1,3 +1,4 @@
+`timescale 1ns / 1ps
 // Nearest-neighbour upsampling: each pixel FW times, each row FH times.
 module qapflow_repeat #(
     parameter WIDTH = 8,

@@ -1,3 +1,4 @@
+`timescale 1ns / 1ps
 // One beat becomes COUNT, the lowest part first.
 module qapflow_scatter #(
     parameter WIDTH = 8,

@@ -1,3 +1,4 @@
+`timescale 1ns / 1ps
 // Line buffer: pixels of an image in row-major order, out come windows in row-major order.
 // Steps over the padded image, one pixel a step; a negative pad crops.
 module qapflow_window #(

@@ -81,7 +81,7 @@ def test_what_has_no_streaming_form_is_refused_all_at_once():
     first = builder.add("first", Transpose((1, 0, 2)), "x")
     second = builder.add("second", Transpose((2, 0, 1)), first)
     with pytest.raises(
-        ModelUnsupported, match=r"(?s)2 things.*first .*3200 values.*second"
+        ModelUnsupported, match=r"(?s)2 things.*first .*3,200 values.*second"
     ) as error:
         cut(builder.finish((second,)), Sharing(1600))
     assert "--rtl-form unrolled" in str(error.value)
