@@ -10,11 +10,10 @@ from qapflow.ir.fixed import Codes
 from qapflow.ir.net import Net
 from qapflow.plan import Plan
 from qapflow.rtl.design import Design, Language
-from qapflow.rtl.ports import module_name
-from qapflow.rtl.stream.forms import MOST_UNROLLED_LUT, Wanted, choose_form, sharing_of
+from qapflow.rtl.stream.forms import MOST_UNROLLED_LUT, Wanted, choose_form
 from qapflow.rtl.stream.predict import predict_lut
-from qapflow.rtl.stream.write import design_streaming
-from qapflow.rtl.write import with_shell, write_unrolled
+from qapflow.rtl.stream.write import write_streaming
+from qapflow.rtl.write import write_unrolled
 from qapflow.target import Target
 
 
@@ -55,9 +54,7 @@ def write_design(
             at="--rtl-language vhdl",
             hint="--rtl-language verilog, or --rtl-form unrolled",
         )
-    top = module_name(order.top)
-    streaming = design_streaming(net, top, plan.clock_ns, sharing_of(net, plan))
-    return with_shell(streaming, target, plan.clock_uncertainty_percent), choice.reason
+    return write_streaming(net, plan, target, top=order.top), choice.reason
 
 
 def refuse_large(net: Net) -> None:
