@@ -92,6 +92,8 @@ def _window(
     rank = len(size)
     if len(shape) != rank + 1 or len(strides) != rank or len(padding) != rank:
         raise UsageError(f"a window of size {size} does not fit input {shape}")
+    if min(strides) < 1:
+        raise UsageError(f"a window cannot move by {strides}")
     out = tuple(
         (n + before + after - k) // s + 1
         for n, k, s, (before, after) in zip(shape[:-1], size, strides, padding, strict=True)

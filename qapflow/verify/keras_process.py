@@ -147,7 +147,7 @@ def import_keras(
         versions["qkeras"] = getattr(qkeras, "__version__", "")
         restore_qkeras()
         _add_supported_quantized_objects(custom)
-        custom.setdefault("quantized_hswish", qkeras.quantizers.quantized_hswish)
+        custom["quantized_hswish"] = qkeras.quantizers.quantized_hswish
     except ModuleNotFoundError as error:
         absent.append(str(error.name))
     try:
@@ -167,11 +167,12 @@ def compute_as_written() -> None:
 
 
 def restore_qkeras() -> None:
-    """Give QKeras's recurrent cells back the functions that TensorFlow 2.16 moved.
+    """Mend what keeps QKeras 0.9 from running: its recurrent cells, and reading its own files.
 
-    And let it read what it writes of a quantized_hswish.
+    TensorFlow 2.16 moved functions that the cells call; the configurations of quantized_hswish and
+    of a QActivation in a .keras archive are written in a form that their classes do not take.
     """
-    from qkeras.quantizers import quantized_hswish
+    import qkeras
     from tensorflow.python.ops import array_ops, array_ops_stack
     from tensorflow.python.util import nest
 
@@ -183,10 +184,18 @@ def restore_qkeras() -> None:
         if not hasattr(module, name):
             setattr(module, name, value)
 
-    def read(cls: type, config: Mapping[str, Any]) -> object:
+    def read_hswish(cls: type, config: Mapping[str, Any]) -> object:
         return cls(**{name: value for name, value in config.items() if name != "keep_negative"})
 
-    quantized_hswish.from_config = classmethod(read)
+    def read_activation(cls: type, config: Mapping[str, Any]) -> object:
+        activation = config["activation"]
+        if isinstance(activation, Mapping):
+            parts = {name: activation[name] for name in ("class_name", "config")}
+            activation = qkeras.get_quantizer(parts)
+        return cls(**{**config, "activation": activation})
+
+    qkeras.quantizers.quantized_hswish.from_config = classmethod(read_hswish)
+    qkeras.QActivation.from_config = classmethod(read_activation)
 
 
 def load(

@@ -100,6 +100,7 @@ def test_require_sound_names_all():
         (ops.Reduce("max", (3,)), ((4, 1),), "cannot reduce axes"),
         (ops.Pool("max", (5,), (1,), ((0, 0),)), ((4, 1),), "is larger than input"),
         (ops.Pool("max", (2, 2), (1, 1), ((0, 0),) * 2), ((4, 1),), "does not fit input"),
+        (ops.Pool("max", (2,), (0,), ((0, 0),)), ((4, 1),), "cannot move by"),
     ],
 )
 def test_shapes_that_do_not_fit(op, shapes, text):

@@ -57,11 +57,11 @@ def _amounts(work: Work, key: str, sign: int) -> tuple[tuple[int, int], ...]:
     rank = work.image_rank()
     value: Any = work.config.get(key, 1)
     if rank == 1:
-        sides = [pair(value, 2)]
+        sides = [pair(value, 2, least=0)]
     elif isinstance(value, int):
         sides = [(value, value)] * rank
     else:
-        sides = [pair(side, 2) for side in value]
+        sides = [pair(side, 2, least=0) for side in value]
     if len(sides) != rank:
         raise work.misfit(f"{key}={value!r} does not fit {work.shape()}")
     return (*((sign * side[0], sign * side[1]) for side in sides), (0, 0))

@@ -71,7 +71,7 @@ def _axes(work: Work, sizes: tuple[int, ...], kernel: tuple[int, ...]) -> list[A
     dilation = pair(work.config.get("dilation_rate", 1), rank)
     same = padding_kind(work, "valid", "same") == "same"
     given = work.config.get("output_padding")
-    extra = (None,) * rank if given is None else pair(given, rank)
+    extra = (None,) * rank if given is None else pair(given, rank, least=0)
     if max(strides) > 1 and max(dilation) > 1:
         raise work.refuse(
             "strides together with dilation_rate are not supported: TensorFlow has no such layer",

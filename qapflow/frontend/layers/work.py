@@ -270,12 +270,11 @@ def number(value: Any, default: float) -> float:
         raise LayerRefused(f"{value!r} is no number") from error
 
 
-def pair(value: Any, rank: int) -> tuple[int, ...]:
+def pair(value: Any, rank: int, least: int = 1) -> tuple[int, ...]:
     """Spell a setting that Keras takes as a number or a list out for every axis."""
-    if isinstance(value, int):
-        return (value,) * rank
-    if isinstance(value, Sequence) and len(value) == rank:
-        return tuple(int(item) for item in value)
+    items = (value,) * rank if isinstance(value, int) else value
+    if isinstance(items, Sequence) and len(items) == rank and min(map(int, items)) >= least:
+        return tuple(int(item) for item in items)
     raise LayerRefused(f"{value!r} is no setting for {rank} axes")
 
 
