@@ -108,6 +108,8 @@ def test_parameters_that_change_nothing_at_inference_are_read():
         ("quantized_bits(4,elements_per_scale=2)", r"elements_per_scale=2 is not supported"),
         ("quantized_bits(4.5)", r"bits=4.5 is not one whole number"),
         ("quantized_bits(0)", r"bits=0 is outside 1 to 64"),
+        ("quantized_bits(4,0,2)", r"symmetric=2 is not 0 or 1"),
+        ("quantized_bits(4,keep_negative=-3)", r"keep_negative=-3 is not 0 or 1"),
         ("quantized_bits(4,99)", r"integer=99 is outside"),
         ("quantized_bits(4,[1,2])", r"integer=\(1, 2\) is not one whole number"),
         ("quantized_bits(4,alpha='1')", r"alpha='1' is not 'auto' or 'auto_po2'"),
