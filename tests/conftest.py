@@ -24,6 +24,10 @@ NEEDS = {
         "Verilator is not installed",
     ),
     "needs_yosys": (importlib.util.find_spec("pyosys") is not None, "pyosys is not installed"),
+    "needs_cocotb": (
+        all(importlib.util.find_spec(name) for name in ("cocotb", "cocotbext")),
+        "cocotb or cocotbext-axi is not installed",
+    ),
     "needs_icarus": (shutil.which("iverilog") is not None, "Icarus Verilog is not installed"),
     "needs_ghdl": (shutil.which("ghdl") is not None, "GHDL is not installed"),
     "needs_shared": (bool(SHARED) and Path(SHARED).is_dir(), "QAPFLOW_SHARED is not set"),
