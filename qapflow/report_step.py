@@ -22,7 +22,7 @@ from qapflow.report.figures import (
 )
 from qapflow.report.json import read_as
 from qapflow.report.open_synthesis import open_synthesis_tools, open_synthesis_totals
-from qapflow.rtl_steps import rtl_tools
+from qapflow.rtl_steps import rtl_tools, rtl_totals
 from qapflow.verify.bisection import Bisection
 from qapflow.versions import compiler_version, keras_versions, package_version
 
@@ -51,7 +51,7 @@ def assemble_report(context: Context) -> Report:
         ),
         totals=(
             *((name, read_figure(figure)) for name, figure in synthesis["totals"]),
-            *((name, read_figure(figure)) for name, figure in checks["rtl"]["figures"]),
+            *rtl_totals(context),
             *open_synthesis_totals(open_synthesis),
         ),
         notes=tuple(note for note in notes if note),

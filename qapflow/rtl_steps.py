@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from qapflow.rtl.design import Design
     from qapflow.rtl.sim.simulate import Simulated
 
+IMPLEMENTATION = "implementation.json"
 WRITTEN = f"{VERIFICATION}/rtl_written.json"
 RTL_SIMULATION = "RTL simulation"
 WAVEFORM = f"{VERIFICATION}/rtl_mismatch.vcd"
@@ -170,6 +171,35 @@ def _explained(
     return replace(item, first=replace(item.first, cause=cause)), {WAVEFORM: content}
 
 
+def implementation_settings(context: Context) -> dict[str, Any]:
+    """Name what `implement_rtl` reads from outside."""
+    from qapflow.synth.tools import find_tool, tool_named
+
+    settings = context.settings
+    if not settings.rtl or settings.synth != "impl":
+        return {"asked": False}
+    return {
+        "asked": True,
+        "require": settings.require,
+        "tool": str(find_tool(tool_named("vivado"))),
+    }
+
+
+def implement_rtl(context: Context) -> Files:
+    """Run Vivado on the RTL with `--rtl --synth impl`, where it is installed."""
+    from qapflow.synth.rtl_implementation import implement_rtl as implement
+
+    settings = context.settings
+    found: dict[str, Any] = {}
+    written = json.loads(context.folder.read(WRITTEN))["status"]
+    if settings.rtl and settings.synth == "impl" and written == "ok":
+        result = implement(
+            context.folder.path / RTL, timeout_s=settings.timeout_s, require=settings.require
+        )
+        found = asdict(replace(result, logs=()))
+    return Files({IMPLEMENTATION: _json(found)})
+
+
 def rtl_tools(context: Context) -> tuple[ToolRun, ...]:
     """Return the rows of a report's tools about the RTL."""
     found = context.verification("rtl")
@@ -178,7 +208,16 @@ def rtl_tools(context: Context) -> tuple[ToolRun, ...]:
         return ()
     version = package_version("alkaid")
     rows = [ToolRun("alkaid", version, written["status"], written["note"])]
-    return (*rows, ToolRun(**found["tool"])) if found["tool"] else tuple(rows)
+    rows += [ToolRun(**found["tool"])] if found["tool"] else []
+    implemented = json.loads(context.folder.read(IMPLEMENTATION))
+    return (*rows, *(ToolRun(**row) for row in implemented.get("tools", ())))
+
+
+def rtl_totals(context: Context) -> tuple[tuple[str, Figure], ...]:
+    """Return what was counted in simulation and by Vivado on the RTL."""
+    implemented = json.loads(context.folder.read(IMPLEMENTATION))
+    rows = [*context.verification("rtl")["figures"], *implemented.get("totals", ())]
+    return tuple((name, Figure(**{**f, "source": Source(f["source"])})) for name, f in rows)
 
 
 def _json(value: Any) -> bytes:

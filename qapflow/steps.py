@@ -23,7 +23,14 @@ from qapflow.context import (
 )
 from qapflow.errors import ToolMissing
 from qapflow.lower.files import Files
-from qapflow.rtl_steps import rtl_settings, simulate_rtl, simulation_settings, write_rtl
+from qapflow.rtl_steps import (
+    implement_rtl,
+    implementation_settings,
+    rtl_settings,
+    simulate_rtl,
+    simulation_settings,
+    write_rtl,
+)
 from qapflow.step_settings import (
     csim_settings,
     keras_settings,
@@ -270,12 +277,13 @@ STEPS: tuple[Step[Context], ...] = (
         simulation_settings,
         simulate_rtl,
     ),
+    Step("implement_rtl", ("plan", "rtl"), implementation_settings, implement_rtl),
     Step("synthesise", ("lower", "make_vectors"), synth_settings, synthesise),
     Step(
         "report",
         ("load", "optimise", "plan", "lower", "make_vectors", "check_passes",
          "prove_overflow", "simulate", "sanitize",
-         "compare_keras", "rtl", "simulate_rtl", "synthesise"),
+         "compare_keras", "rtl", "simulate_rtl", "implement_rtl", "synthesise"),
         report_settings,
         report,
     ),

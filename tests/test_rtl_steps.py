@@ -2,19 +2,23 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
 from qapflow import api, rtl_steps
 from qapflow.cli import main
-from qapflow.errors import ToolMissing
+from qapflow.errors import ToolFailed, ToolMissing
 from qapflow.report import render
 from qapflow.report.figures import Source
+from qapflow.report.headroom import best_figures
 from qapflow.rtl import forms
 from qapflow.rtl.sim import tools
+from qapflow.synth.rtl_implementation import implement_rtl
 from tests.test_cli import tiny
 
 pytestmark = [pytest.mark.needs_alkaid, pytest.mark.needs_hls4ml]
+FAKE = Path(__file__).parent / "tools" / "fake_vendor.py"
 needs_icarus = pytest.mark.needs_icarus
 
 
@@ -122,6 +126,44 @@ def test_a_network_over_the_limit_is_refused_with_its_size(tmp_path, monkeypatch
     assert code == 4
     assert "LUT predicted for the unrolled form, which is written up to 5" in text
     assert "try: the streaming form: --io io_stream" in text
+
+
+@needs_icarus
+def test_vivado_implements_the_rtl_where_it_is_installed(tmp_path, monkeypatch):
+    install(tmp_path, monkeypatch, "vivado")
+    report = build(tmp_path, synth="impl")
+    luts = {f.source: f.value for n, f in report.totals if n == "lut"}
+    assert (luts[Source.RTL_POST_SYNTH], luts[Source.RTL_POST_ROUTE]) == (2345, 2345)
+    assert best_figures(report.totals)["lut"].source is Source.ESTIMATE
+    (run,) = [tool for tool in report.tools if tool.name == "vivado"]
+    assert run.version == "2024.1"
+    assert "wns_ns" in run.detail
+    assert "-source vivado.tcl" in (tmp_path / "built/rtl/calls.txt").read_text()
+
+
+@needs_icarus
+def test_vivado_that_fails_on_the_rtl_is_explained(tmp_path, monkeypatch):
+    install(tmp_path, monkeypatch, "vivado", FAKE_MODE="part")
+    with pytest.raises(ToolFailed, match=r"(?s)vivado failed on the RTL.*first error: .*Part"):
+        build(tmp_path, synth="impl")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    tools_run = build(tmp_path, synth="impl").tools
+    (skipped,) = [tool for tool in tools_run if tool.name == "Vivado on the RTL"]
+    assert skipped.status == "not run"
+    with pytest.raises(ToolMissing, match="vivado is not on PATH"):
+        implement_rtl(tmp_path / "built/rtl", require=True)
+
+
+def install(tmp_path, monkeypatch, name, **variables):
+    """Put a stand-in for a vendor's program on PATH."""
+    folder = tmp_path / "bin"
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text(f'#!/bin/sh\nexec {sys.executable} -S {FAKE} {name} "$@"\n')
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    for key, value in variables.items():
+        monkeypatch.setenv(key, value)
 
 
 def test_streaming_vhdl_is_refused(tmp_path, capsys):

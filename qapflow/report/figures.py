@@ -20,6 +20,8 @@ class Source(StrEnum):
     CSIM = "C simulation"
     RTL_SIM = "RTL simulation"
     OPEN_SYNTH = "open synthesis"
+    RTL_POST_SYNTH = "RTL post-synthesis"
+    RTL_POST_ROUTE = "RTL post-route"
     CSYNTH = "csynth"
     COSIM = "cosim"
     POST_SYNTH = "post-synthesis"

@@ -19,7 +19,12 @@ Totals = Iterable[tuple[str, Figure]]
 
 # Of the RTL that is written beside the HLS project: another design, whose figures judge nothing
 # about the project.
-OF_RTL = (Source.RTL_SIM, Source.OPEN_SYNTH)
+OF_RTL = (
+    Source.RTL_SIM,
+    Source.OPEN_SYNTH,
+    Source.RTL_POST_SYNTH,
+    Source.RTL_POST_ROUTE,
+)
 
 
 def best_figures(totals: Totals) -> dict[str, Figure]:

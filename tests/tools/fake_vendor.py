@@ -59,7 +59,7 @@ def write_reports(name: str, stage: str, mode: str) -> None:
     if name == "vivado":
         with Path("implemented.txt").open("w") as facts:
             for key in ("TOP", "PART", "CLOCK_NS", "RTL"):
-                facts.write(f"{key}={os.environ['QAPFLOW_' + key]}\n")
+                facts.write(f"{key}={os.environ.get('QAPFLOW_' + key, '')}\n")
         shutil.copyfile(REPORTS / "util_ultrascale.rpt", "qapflow_util_synth.rpt")
         shutil.copyfile(REPORTS / "util_ultrascale.rpt", "qapflow_util_routed.rpt")
         shutil.copyfile(REPORTS / "timing_routed.rpt", "qapflow_timing_routed.rpt")
