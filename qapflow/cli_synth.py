@@ -28,6 +28,7 @@ def add_synth_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--family", choices=("xc7", "xcu", "xcup"), help="in place of the board's")
     group.add_argument("--memory-mb", type=int, default=0, help="limit of one process, in MB")
     group.add_argument("--jobs", type=int, default=0, help="modules side by side (one a core)")
+    group.add_argument("--compare", action="store_true", help=_COMPARE)
     group = parser.add_argument_group("--flow vendor")
     group.add_argument(
         "--stage", choices=("csynth", "cosim", "impl"), default="csynth", help="(csynth)"
@@ -36,6 +37,7 @@ def add_synth_options(parser: argparse.ArgumentParser) -> None:
 
 _EFFORTS = ("quick", "normal", "whole")
 _EFFORT = "quick mapping, module by module, or all flattened (normal)"
+_COMPARE = "also the layers' matrices as plain multipliers, beside distributed arithmetic"
 _TIMEOUT = "seconds for one module or program (3600)"
 
 
@@ -80,6 +82,7 @@ def _run_open(options: argparse.Namespace) -> int:
         options.timeout,
         options.memory_mb,
         options.jobs,
+        options.compare,
     )
     try:
         with Progress(quiet=options.quiet or options.json) as progress:

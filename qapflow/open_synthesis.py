@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qapflow.boards import load_target
-from qapflow.context import OPEN_SYNTHESIS, RTL, SETTINGS
+from qapflow.context import NET, OPEN_SYNTHESIS, RTL, SETTINGS
 from qapflow.errors import ToolFailed, UsageError
+from qapflow.ir.text import read_net
 from qapflow.lower.files import write_file
 from qapflow.report.json import encode, read_as
 from qapflow.rtl.manifest import MANIFEST, read_design
+from qapflow.synth.open.compare import compare_strategies
 from qapflow.synth.open.engines import choose_engine
 from qapflow.synth.open.families import Family, family_of
 from qapflow.synth.open.result import OpenSynthesis
@@ -42,6 +44,7 @@ class OpenSettings:
     timeout_s: float = 3600.0
     memory_mb: int = 0
     jobs: int = 0
+    compare: bool = False
 
 
 def open_synthesis(settings: OpenSettings, listen: Callable[[str, str], None]) -> OpenSynthesis:
@@ -59,7 +62,17 @@ def open_synthesis(settings: OpenSettings, listen: Callable[[str, str], None]) -
     jobs = settings.jobs or cores()
     limits = Limits(settings.timeout_s, settings.memory_mb or memory_share(jobs))
     how = How(choose_engine(), CellMapping(family, settings.effort), limits, jobs)
+    if settings.compare and not is_build(settings.folder):
+        raise UsageError(
+            "only a build has a network to build in two ways",
+            at="--compare",
+            hint="give a folder made by qapflow build",
+        )
     found = synthesise(sources, how, settings.folder / WORK, listen)
+    if settings.compare:
+        net = read_net((settings.folder / NET).read_text(encoding="utf-8"))
+        strategies = compare_strategies(net, how, settings.folder / WORK, listen)
+        found = replace(found, strategies=strategies)
     if is_build(settings.folder):
         store(settings.folder, found)
     return found
