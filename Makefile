@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 CORPUS ?= ../shared/corpus
 PYTEST = $(BIN)/python -m pytest
 
-.PHONY: help demo install features test fast check lint types golden bench calibrate corpus fuzz fuzz-archives size wheel clean compiler
+.PHONY: synth-check synth-baselines help demo install features test fast check lint types golden bench calibrate corpus fuzz fuzz-archives size wheel clean compiler
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -57,6 +57,12 @@ corpus: $(VENV)/.stamp-dev compiler ## build every model of a folder: CORPUS=fol
 
 features: $(VENV)/.stamp-dev compiler ## measure every feature against Keras and renew docs/features.md
 	$(BIN)/python bench/features.py
+
+synth-check: $(VENV)/.stamp-dev ## cells of the project's own models against baselines/; fails on a regression
+	$(BIN)/python -m bench.synthesis check
+
+synth-baselines: $(VENV)/.stamp-dev ## renew baselines/; review the difference before you commit it
+	$(BIN)/python -m bench.synthesis renew
 
 size: ## lines of Python by package
 	@find qapflow -name '*.py' | xargs wc -l | awk '{split($$2, p, "/"); k = (p[3] == "" ? "qapflow" : p[2]); n[k] += $$1} END {for (k in n) if (k != "qapflow" || n[k]) print n[k], k}' | sort -rn

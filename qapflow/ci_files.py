@@ -66,13 +66,8 @@ def render_ci(ci: Ci, model: str, board: str) -> str:
         output=output,
         version=__version__,
         file=Path(PATHS[ci]).name,
-        rtl_words=RTL_WORDS,
         commands=commands(model, board, output),
     )
-
-
-RTL = " --rtl"
-RTL_WORDS = ", RTL simulation"
 
 
 def commands(model: str, board: str, output: str) -> dict[str, str]:
@@ -81,10 +76,10 @@ def commands(model: str, board: str, output: str) -> dict[str, str]:
     build = f"qapflow build {source} --board {shlex.quote(board)}"
     base = "../base/build/base"
     return {
-        "build": f"{build} -o {output}{RTL} {LIMITS} --require",
+        "build": f"{build} -o {output} --rtl {LIMITS} --require",
         "verify": f"qapflow verify {output} --vectors 10000",
         "synth": f"qapflow synth {output} --flow open --require",
         "markdown": f"qapflow report {output} --format md",
-        "base": f"{build} -o build/base{RTL} && qapflow synth build/base --flow open",
+        "base": f"{build} -o build/base --rtl && qapflow synth build/base --flow open",
         "diff": f"qapflow diff {base} {output} --format markdown --tolerance 2 --fail",
     }

@@ -48,7 +48,7 @@ def tables(found: OpenSynthesis) -> Iterable[TableOf]:
     if len(found.modules) > 1:
         cost = "-" if found.cost_lut is None else words.count(round(found.cost_lut))
         counts = (words.count(found.totals[name]) for name in shown)
-        seconds = f"{found.seconds:.1f}"
+        seconds = f"{sum(module.seconds for module in found.modules):.1f}"
         rows.append(["total", "", lut_text(found.totals, found.least_lut), *counts, cost, seconds])
     yield titles, rows
     sizes = [f"LUT{size}" for size in range(1, 7)]

@@ -14,7 +14,8 @@ class ModuleArea:
     """One module, without the counted modules inside it; `count` is how often the design has it.
 
     `figures` are numbers of cells by name (lut, lut_packed, lut1 ... lut6, ff, carry, dsp,
-    bram18 ...), `least_lut` the lower end of packing. `cost_lut` is the tracer's estimate.
+    bram18 ...), `least_lut` the lower end of packing. `cost_lut` is the tracer's estimate,
+    `seconds` is processor time.
     """
 
     name: str

@@ -182,9 +182,7 @@ def test_shared_process_counts_as_alone(tmp_path):
         "r.v": b"module r(output [3:0] c); assign c = 5; endmodule\n",
     }
     modules = tuple(Module(n, (n,), (f"{n}.v",), 5.0) for n in "pqr")
-    top = Module("top", (), ("top.v", *files), None)
-    files["top.v"] = b"module top; p p1(); q q1(); r r1(); endmodule\n"
-    sources = Sources("top", (*modules, top), files)
+    sources = Sources("", modules, files)
     how = How(find_engines()[0], CellMapping("xcup"), Limits(60.0), 1)
     _, units, _ = run_modules(sources, how, tmp_path, lambda *words: None)
     assert units["p"].cells.figures() | {"ff": 6, "lut": 6, "lut2": 6} == units["p"].cells.figures()
