@@ -20,6 +20,7 @@ from qapflow.estimate.terms import shape, terms
 FITTED = ("lut", "ff")
 RULES = ("dsp", "bram18", "latency_cycles", "ii_cycles")
 ENOUGH_FOR_TREES = 200  # rows; with fewer, the terms alone
+FEW_GROUPS, FEW = 3, (0.6, 1.6)  # with fewer groups the interval is at least this wide: judged
 LEVELS = (0.05, 0.95)
 HUBER = 0.1  # relative errors beyond this count linearly, not squared
 PULL = 0.02  # weight of a prior beside a row's 1
@@ -31,6 +32,10 @@ PRIOR = {  # LUT and FF a bit (or DSP) of csynth's own tables of expressions and
     "bits of sums a cycle": 0.15,
     "bits of inputs": 0.5,
     "dsp": 4.0,
+    "bits of registers": 2.2,
+    "bits of multiplexers": 0.5,
+    "bits of lanes": 2.0,
+    "bits of products": 1.0,
 }
 DIGITS = 6  # of every number in the file
 Floats = NDArray[np.float64]
@@ -62,6 +67,8 @@ def fit(samples: Sequence[Sample], figure: str, pool: Sequence[Sample]) -> Model
     )
     if figure in RULES:
         return model
+    if model.groups < FEW_GROUPS:
+        model = replace(model, low=min(model.low, FEW[0]), high=max(model.high, FEW[1]))
     every = _coefficients(pool, figure)
     own = {name for s in samples for name in terms(s.module, figure)}
     coefficients = {name: value for name, value in every.items() if name in own}

@@ -73,6 +73,8 @@ def tree_cycles(kernel: Kernel, usable_ns: float, family: str) -> float:
 def matrix_kernel_cycles(module: Module) -> Cycles:
     """Return cycles of one matrix product on arrays (io_parallel)."""
     reuse = module.reuse_factor
+    if module.kind == "resource unrolled":  # the next sample waits for the last one's sums
+        return Cycles(module.depth_cycles, module.depth_cycles + 1)
     if module.kind in UNROLLED:
         return Cycles(module.depth_cycles, 1)
     return Cycles(resource_cycles(module.kernel, reuse), reuse)
@@ -85,6 +87,8 @@ def matrix_cycles(node: Node, source: Edge, module: Module, *, plan: Plan) -> Cy
     depth = float(resource_cycles(module.kernel, reuse) - reuse) if serial else tree
     if isinstance(node.op, Dense):
         rows = positions(node.out)
+        if plan.io_type == "io_parallel" and rows == 1:
+            return matrix_kernel_cycles(module)
         if plan.io_type == "io_parallel":
             return Cycles(rows * reuse + depth - (not serial), rows * reuse)
         packets = max(positions(source), 1)

@@ -40,7 +40,7 @@ def terms(module: Module, figure: str) -> Terms:
 
 
 def _constants_lut(module: Module) -> Terms:
-    """Adders (a two-operand adder of w bits is w + 7 LUT in csynth), constants, DSPs."""
+    """Give adders (a two-operand adder of w bits is w + 7 LUT in csynth), constants, DSPs."""
     kernel = module.kernel
     return {
         f"bits of adders, {_where(module)}": kernel.nonzeros * (kernel.sum_width + 7),
@@ -70,23 +70,33 @@ def _constants_ff(module: Module) -> Terms:
 
 
 def _shared_lut(module: Module) -> Terms:
-    """Input multiplexers, multiplexers between lanes and outputs, accumulators."""
+    """Give input multiplexers, multiplexers between lanes and outputs, accumulators."""
     kernel, reuse = module.kernel, module.reuse_factor
     lanes = ceil_div(kernel.n_in * kernel.n_out, reuse)
     turns = reuse / kernel.n_in
-    spread = turns > 2
     bits = kernel.accumulator_width / 16
-    products = 0 if resource_dsp(kernel, reuse, module.family) else lanes
-    narrow = reuse <= kernel.n_in
+    if reuse <= kernel.n_in:
+        return _narrow_lut(module, lanes)
+    spread = turns > 2
     return {
         "one": min(kernel.n_in * kernel.n_out / 1024, 1.0),
         "bits of inputs": kernel.n_in * kernel.in_width,
         "bits of outputs": bits * kernel.n_out,
         "outputs times lanes": bits * kernel.n_out * lanes * spread,
         "lanes": lanes * spread,
-        "bits of multiplexers": narrow * lanes * min(reuse, kernel.n_in) * kernel.in_width,
-        "bits of sums": narrow * lanes * kernel.accumulator_width,
-        "bits of products": products * kernel.in_width * kernel.weight_width * narrow,
+    }
+
+
+def _narrow_lut(module: Module, lanes: int) -> Terms:
+    """Give multiplexers: each lane chooses an input, all the same with a reuse factor of n_in."""
+    kernel, reuse = module.kernel, module.reuse_factor
+    choices = lanes * reuse if reuse < kernel.n_in else kernel.n_in
+    products = 0 if resource_dsp(kernel, reuse, module.family) else lanes
+    return {
+        "bits of registers": kernel.n_in * kernel.in_width,
+        "bits of multiplexers": choices * kernel.in_width,
+        "bits of lanes": lanes * kernel.accumulator_width,
+        "bits of products": products * kernel.in_width * kernel.weight_width,
     }
 
 
