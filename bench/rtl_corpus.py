@@ -1,0 +1,151 @@
+"""Models of a folder as RTL: which form, whether simulation is exact under stalls, what it takes.
+
+Each model is built in a process of its own: loaded, its form chosen, written, and simulated on
+random codes of its inputs, with random gaps before and back-pressure behind the core, against the
+interpreter. The script ends with exit code 1 when a simulation differs.
+
+    python -m bench.rtl_corpus FOLDER [--models TEXT ...] [--samples 20] [--limit-s 600] [-o TABLE]
+
+`--models` takes those whose file names contain one of the texts; without it, all are taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+STALL_PERCENT = 30
+COLUMNS = (
+    "model", "family", "verdict", "form", "lut", "latency", "last", "interval", "write_s",
+    "simulate_s", "note",
+)  # fmt: skip
+
+
+def main() -> int:
+    """Run all models; return 1 if one differs."""
+    options = parse()
+    if options.one:
+        print(json.dumps(run(options.folder, options.one, options)))
+        return 0
+    from bench.corpus.models import find_models
+
+    rows = []
+    print("\t".join(COLUMNS), flush=True)
+    for model in find_models(options.folder):
+        if options.models and not any(text in model.name for text in options.models):
+            continue
+        row = {"model": model.name, "family": model.family, **in_child(model.name, options)}
+        rows.append(row)
+        print("\t".join(str(row.get(name, "")) for name in COLUMNS), flush=True)
+    if options.output:
+        options.output.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    exact = sum(row["verdict"] == "exact" for row in rows)
+    print(f"{exact} of {len(rows)} exact")
+    return int(any(row["verdict"] == "different" for row in rows))
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--models", nargs="+", default=[])
+    parser.add_argument("--samples", type=int, default=20)
+    parser.add_argument("--limit-s", type=float, default=600.0)
+    parser.add_argument("--board", default="xcvu9p")
+    parser.add_argument("--form", default="auto", choices=("auto", "unrolled", "streaming"))
+    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def in_child(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Build one model in a process that may crash or take too long."""
+    command = [
+        sys.executable, "-m", "bench.rtl_corpus", str(options.folder), "--one", name,
+        "--samples", str(options.samples), "--board", options.board, "--form", options.form,
+        "--limit-s", str(options.limit_s),
+    ]  # fmt: skip
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=options.limit_s, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return {"verdict": "too long", "note": f"more than {options.limit_s:g} s"}
+    if done.returncode:
+        return {"verdict": "crash", "note": done.stderr.strip().rpartition("\n")[2]}
+    found: dict[str, Any] = json.loads(done.stdout.strip().rpartition("\n")[2])
+    return found
+
+
+def run(folder: Path, name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Return what became of one model."""
+    from bench.corpus.models import find_models
+    from qapflow.boards import load_target
+    from qapflow.errors import QapflowError
+    from qapflow.frontend.archive import read_model
+    from qapflow.frontend.load import load
+    from qapflow.plan.propose import propose
+    from qapflow.rtl.forms import Order, write_design
+
+    model = next(model for model in find_models(folder) if model.name == name)
+    row: dict[str, Any] = {}
+    try:
+        net = load(read_model(model.path, model.weights)).net
+        target = load_target(options.board)
+        start = time.monotonic()
+        order = Order("core", "verilog", options.form)
+        design, reason = write_design(net, propose(net, target), target, order)
+        row |= {"form": design.form, "lut": design.cost_lut, "note": reason}
+        row["write_s"] = round(time.monotonic() - start, 1)
+        with tempfile.TemporaryDirectory() as place:
+            return row | simulate_stalled(net, design, Path(place), options)
+    except QapflowError as error:
+        return row | {"verdict": type(error).__name__, "note": " ".join(str(error).split())[:300]}
+
+
+def simulate_stalled(
+    net: Any, design: Any, folder: Path, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Simulate a design with and without stalls; return the verdict and what was measured."""
+    import numpy as np
+
+    from qapflow.ir.interpret import interpret
+    from qapflow.rtl.sim.simulate import Stalls, simulate
+
+    for path, data in design.files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+    rng = np.random.default_rng(0)
+    codes = {
+        node.name: rng.integers(
+            node.out.type.lo, node.out.type.hi + 1, (options.samples, *node.out.shape)
+        )
+        for node in net.inputs
+    }
+    expected = interpret(net, codes)
+    start = time.monotonic()
+    free = simulate(folder, design, codes, timeout_s=options.limit_s)
+    stalls = Stalls(STALL_PERCENT, STALL_PERCENT, 7)
+    stalled = simulate(folder, design, codes, stalls, timeout_s=options.limit_s)
+    same = all(
+        np.array_equal(values.reshape(expected[name].shape), expected[name])
+        for found in (free, stalled)
+        for name, values in found.outputs.items()
+    )
+    return {
+        "verdict": "exact" if same else "different",
+        "latency": free.latency_cycles,
+        "last": free.last_latency_cycles,
+        "interval": free.ii_cycles,
+        "simulate_s": round(time.monotonic() - start, 1),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
