@@ -5,8 +5,9 @@ from __future__ import annotations
 from qapflow.ir.fixed import Fixed, Rounding
 from qapflow.ir.ops import Quantize
 from qapflow.lower.divide import division
+from qapflow.rtl.repair import TooWide
 from qapflow.rtl.rounding import floor_to
-from qapflow.rtl.symbols import Symbol, TooWide, add_constant, scale_by
+from qapflow.rtl.symbols import Symbol, add_constant, scale_by
 
 PRODUCT_BITS = 50
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from qapflow.ir.digits import signed_digits
 from qapflow.ir.ops import Const
+from qapflow.rtl.repair import TooWide, odd_part
 
 Symbol = Any  # alkaid.trace.FVariable
 Symbols = NDArray[Any]
@@ -28,13 +29,10 @@ FACTOR_BITS = 10
 """Longest factor whose shortest chain of additions is searched: the search is exponential."""
 WEIGHT_BITS = 23
 """Weights that float32 holds, and a sign."""
-CONSTANT_BITS = 31
+TABLE_BITS = 24
+"""Bits of a table's values that the tracer, which finds their grid in float32, keeps."""
 TABLE_CODES = 1 << 12
 """Step functions of inputs with fewer codes become tables, the others comparisons."""
-
-
-class TooWide(Exception):
-    """A constant that the tracer cannot hold; the walk names the layer and goes on."""
 
 
 @dataclass(frozen=True)
@@ -79,23 +77,12 @@ def constant(value: float, fabric: Fabric) -> Symbol:
     return FVariable.from_const(float(value), hwconf=HWConfig(*fabric.prices))
 
 
-def odd_part(value: float) -> tuple[int, int]:
-    """Return (n, s) with value = n * 2**s and n odd, or (0, 0)."""
-    top, bottom = float(value).as_integer_ratio()
-    if not top:
-        return 0, 0
-    zeros = (top & -top).bit_length() - 1
-    return top >> zeros, zeros - (bottom.bit_length() - 1)
-
-
 def add_constant(x: Symbol, value: float) -> Symbol:
     """Return x + value.
 
     Raises:
         TooWide: the constant has more than 31 bits.
     """
-    if odd_part(value)[0].bit_length() > CONSTANT_BITS:
-        raise TooWide(f"an added constant of more than {CONSTANT_BITS} bits")
     return x + float(value)
 
 
@@ -196,15 +183,19 @@ def look_up(x: Symbol, values: F64, first: float, step: float) -> Symbol:
     """Return values[i] for x = first + i * step; x is proved to stay inside.
 
     Raises:
-        TooWide: the values need more than 31 bits.
+        TooWide: the values need more than 48 bits.
     """
-    if any(odd_part(v)[0].bit_length() > CONSTANT_BITS for v in (values / _grid(values))):
-        raise TooWide(f"table values of more than {CONSTANT_BITS} bits")
     low, high = round((x.low - first) / step), round((x.high - first) / step)
     taken = values[low : high + 1 : round(x.step / step)] if high > low else values[low : low + 1]
     if len(taken) == 1:
         return x.from_const(float(taken[0]), hwconf=x.hwconf)
-    return x.lookup(taken)
+    grid = _grid(taken)
+    below = np.mod(taken, grid * 2.0**TABLE_BITS)
+    above = taken - below
+    if np.abs(above).max() >= grid * 2.0 ** (2 * TABLE_BITS):
+        raise TooWide(f"table values of more than {2 * TABLE_BITS} bits")
+    parts = [x.lookup(part) for part in (below, above) if part.any()]
+    return pair_up(operator.add, parts) if parts else x.from_const(0.0, hwconf=x.hwconf)
 
 
 def _grid(values: F64) -> float:

@@ -16,7 +16,8 @@ from qapflow.errors import ModelUnsupported, ToolMissing, Unsupported
 from qapflow.ir.net import Net, Node
 from qapflow.ir.ops import Input, Scan
 from qapflow.rtl.operations import Site, run_symbols
-from qapflow.rtl.symbols import Fabric, Symbols, TooWide, constant, each, reals
+from qapflow.rtl.repair import TooWide, repair_tracer
+from qapflow.rtl.symbols import Fabric, Symbols, constant, each, reals
 
 WIDEST_BITS = 50
 """Values are traced as doubles: 53 bits, three spare for rounding."""
@@ -51,6 +52,7 @@ def trace(net: Net, fabric: Fabric) -> Traced:
         raise ToolMissing(
             f"alkaid cannot be imported: {error}", hint="pip install alkaid"
         ) from error
+    repair_tracer()
     refuse_wide(net)
     inputs, edges = [], {}
     for node in net.inputs:

@@ -9,13 +9,14 @@ from qapflow.errors import ModelUnsupported
 from qapflow.ir.builder import NetBuilder
 from qapflow.ir.fixed import Fixed, Overflow, Rounding
 from qapflow.ir.interpret import interpret
-from qapflow.ir.ops import Affine, Const, Dense, Quantize
+from qapflow.ir.ops import Affine, Clip, Const, Dense, Quantize, Table, Threshold
 from qapflow.rtl.symbols import Fabric
 from qapflow.rtl.trace import trace
 from tests.lower import test_simulation as networks
 from tests.lower.conftest import corner_codes
 
 pytestmark = pytest.mark.needs_alkaid
+ONE = Const(np.array([1]), Fixed(True, 2, 0))
 
 
 def values(codes, kind):
@@ -103,3 +104,44 @@ def test_constants_longer_than_the_tracer_holds_are_refused_by_name():
     builder.add("moved", Affine(one, offset), "x")
     with pytest.raises(ModelUnsupported, match=r"(?s)moved .*more than 31 bits"):
         trace(builder.finish(("moved",)), Fabric())
+
+
+LONG = (1 << 27) - 1
+
+
+@pytest.mark.parametrize(
+    ("op", "source"),
+    [
+        (Quantize(Fixed(True, 28, 6)), Fixed(True, 44, 20)),
+        (Quantize(Fixed(False, 30, 20), Rounding.TRN, Overflow.SAT_ZERO), Fixed(True, 44, 20)),
+        (Quantize(Fixed(False, 17, 16)), Fixed(False, 46, 44)),
+        (Quantize(Fixed(False, 17, 16), Rounding.RND_MIN_INF), Fixed(False, 46, 44)),
+        (Clip(None, Const(np.array(LONG), Fixed(True, 28, 20))), Fixed(True, 44, 20)),
+        (Affine(ONE, Const(np.array([LONG]), Fixed(True, 28, 27))), Fixed(True, 12, 0)),
+        (Table(0, Const(np.arange(64) * 3355443 + 1, Fixed(False, 28, 20))), Fixed(False, 6, 0)),
+        (
+            Threshold(
+                Const(np.array([-LONG, 5, LONG]), Fixed(True, 28, 20)),
+                Const(np.array([LONG, 1, 2, -LONG]), Fixed(True, 28, 0)),
+            ),
+            Fixed(True, 40, 20),
+        ),
+    ],
+)
+def test_constants_of_more_than_24_bits_keep_all_of_them(op, source):
+    builder = NetBuilder()
+    builder.add_input("x", (1,), source)
+    net = builder.finish((builder.add("y", op, "x"),))
+    rng = np.random.default_rng(0)
+    near = [c for c in (-LONG - 1, -LONG, LONG - 1, LONG, LONG + 1) if source.lo <= c <= source.hi]
+    codes = np.concatenate([rng.integers(source.lo, source.hi + 1, 500), near, [source.hi]])
+    wrong, _ = compare(net, {"x": codes.reshape(-1, 1).astype(np.int64)})
+    assert wrong == []
+
+
+def test_a_bound_of_more_than_31_bits_is_refused_by_name():
+    builder = NetBuilder()
+    builder.add_input("x", (1,), Fixed(True, 44, 20))
+    builder.add("narrow", Quantize(Fixed(False, 36, 20), Rounding.TRN, Overflow.SAT), "x")
+    with pytest.raises(ModelUnsupported, match=r"(?s)narrow .*more than 31 bits"):
+        trace(builder.finish(("narrow",)), Fabric())
