@@ -186,7 +186,9 @@ def look_up(x: Symbol, values: F64, first: float, step: float) -> Symbol:
         TooWide: the values need more than 48 bits.
     """
     low, high = round((x.low - first) / step), round((x.high - first) / step)
-    taken = values[low : high + 1 : round(x.step / step)] if high > low else values[low : low + 1]
+    stride = round(x.step / step) if high > low else 1
+    # The range of a symbol may be looser than what is proved; codes outside never come.
+    taken = values[np.clip(np.arange(low, high + 1, stride), 0, len(values) - 1)]
     if len(taken) == 1:
         return x.from_const(float(taken[0]), hwconf=x.hwconf)
     grid = _grid(taken)

@@ -10,6 +10,7 @@ from qapflow.ir.builder import NetBuilder
 from qapflow.ir.fixed import Fixed
 from qapflow.ir.interpret import interpret
 from qapflow.ir.ops import (
+    Clip,
     Concat,
     Const,
     Conv,
@@ -20,6 +21,7 @@ from qapflow.ir.ops import (
     Quantize,
     Reduce,
     Reshape,
+    Table,
     Upsample,
 )
 from qapflow.plan import Plan
@@ -152,3 +154,14 @@ def test_shared_multipliers_take_as_many_clocks_as_the_reuse_factor(tmp_path):
         wrong, interval = differences(net, tmp_path / str(reuse), Sharing(1, {"d": reuse}))
         assert wrong == []
         assert interval == clocks
+
+
+def test_a_table_behind_a_mover_sees_only_codes_that_come(tmp_path):
+    builder = NetBuilder()
+    builder.add_input("x", (4, 4, 1), Fixed(True, 5, 2))
+    clip = builder.add("clip", Clip(None, Const(np.array(9), Fixed(False, 4, 2))), "x")
+    pool = builder.add("pool", Pool("max", (2, 2), (2, 2), ((0, 0), (0, 0))), clip)
+    values = Const(np.arange(-16, 10) ** 2, Fixed(False, 9, 0))  # fewer than its type has codes
+    net = builder.finish((builder.add("table", Table(-16, values), pool),))
+    wrong, _ = differences(net, tmp_path, UNROLLED)
+    assert wrong == []
