@@ -81,7 +81,7 @@ def digits():
 MODELS = (
     Model("mlp-8-8-3-half-pruned", lambda pruned: mlp((8, 8, 3), 0.5 * pruned)),
     Model("cnn-6x6-half-pruned", lambda pruned: small_cnn(0.5 * pruned)),
-    # Model("digits", lambda pruned: digits()),
+    Model("digits", lambda pruned: digits()),
 )
 
 
