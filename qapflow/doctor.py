@@ -15,6 +15,7 @@ from typing import Literal
 
 from qapflow.errors import UsageError
 from qapflow.synth.flows import FLOWS
+from qapflow.synth.open.engines import INSTALL, find_engines
 from qapflow.synth.tools import TOOLS, Tool, ask_banner, ask_version, locate, version_of_folder
 from qapflow.versions import compiler_version, package_version
 
@@ -63,7 +64,7 @@ def diagnose(versions: Versions = package_version) -> tuple[Finding, ...]:
         _compiler(),
         *_vendor_tools(),
         _program("verilator", "--version", "simulating RTL without a licence", "verilator"),
-        _program("yosys", "-V", "counting cells without a licence", "yosys"),
+        _yosys(),
     )
 
 
@@ -176,6 +177,20 @@ def _vendor_tool(tool: Tool) -> Finding:
             adds = f"{tool.adds}; qapflow needs {flow.words}"
             return Finding(tool.name, version, "conflict", adds, fix)
     return Finding(tool.name, version, "ok", tool.adds)
+
+
+def _yosys() -> Finding:
+    """Look for every build of Yosys; the first one found is used."""
+    adds = "counting cells without a licence"
+    try:
+        found = find_engines()
+    except UsageError as error:
+        return Finding("yosys", None, "conflict", adds, error.what)
+    if not found:
+        return Finding("yosys", None, "missing", f"{adds} (optional)", INSTALL)
+    others = ", ".join(f"{engine.kind} {engine.version}" for engine in found[1:])
+    more = f"; also {others}" if others else ""
+    return Finding(found[0].kind, found[0].version, "ok", adds + more)
 
 
 def _program(name: str, option: str, adds: str, package: str) -> Finding:

@@ -98,3 +98,14 @@ def test_a_version_in_the_folder_name_is_enough(tmp_path, monkeypatch):
     fake(folder, "vivado_hls", "never started")
     monkeypatch.setenv("PATH", str(folder))
     assert judge()["vivado_hls"].version == "2019.2"
+
+
+def test_a_wrong_yosys_is_a_conflict(monkeypatch):
+    monkeypatch.setenv("YOSYS", "/absent/yosys")
+    assert judge()["yosys"].status == "conflict"
+    assert "YOSYS names /absent/yosys" in judge()["yosys"].fix
+
+
+def test_no_yosys_names_the_package(monkeypatch):
+    monkeypatch.setattr("qapflow.synth.open.engines._find", lambda kind, env: None)
+    assert judge()["yosys"].fix == "pip install pyosys"

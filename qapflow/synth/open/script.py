@@ -16,6 +16,11 @@ Effort = Literal["quick", "normal", "whole"]
 EFFORTS: tuple[Effort, ...] = ("quick", "normal", "whole")
 
 NETLIST = "netlist.blif"
+# Up to some release synth_xilinx maps LUTs by abc, later by abc9: one pass in place of several.
+QUICK = (
+    "scratchpad -set abc.fast true",
+    'scratchpad -set abc9.script "+&st; &if -W 300 -K 6"',
+)
 BATCH = "qapflow_batch"
 BATCH_FILE = "batch.v"
 
@@ -39,7 +44,7 @@ class CellMapping:
     @property
     def lines(self) -> tuple[str, ...]:
         """The last lines of a script; TOP stands for the module."""
-        fast = ("scratchpad -set abc.fast true",) if self.effort == "quick" else ()
+        fast = QUICK if self.effort == "quick" else ()
         options = "-flatten -noiopad -noclkbuf" + (" -nodsp" * (not self.dsp))
         command = f"synth_xilinx -family {self.family} -top TOP {options}"
         return (*fast, command, f"write_blif {NETLIST}")

@@ -101,6 +101,7 @@ def test_script_leaves_other_modules_out(two_level):
         "hierarchy -check -top top\n"
         "blackbox adder\n"
         "scratchpad -set abc.fast true\n"
+        'scratchpad -set abc9.script "+&st; &if -W 300 -K 6"\n'
         "synth_xilinx -family xc7 -top top -flatten -noiopad -noclkbuf -nodsp\n"
         "write_blif netlist.blif\n"
     )
