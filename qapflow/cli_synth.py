@@ -29,6 +29,7 @@ def add_synth_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--memory-mb", type=int, default=0, help="limit of one process, in MB")
     group.add_argument("--jobs", type=int, default=0, help="modules side by side (one a core)")
     group.add_argument("--compare", action="store_true", help=_COMPARE)
+    group.add_argument("--place", action="store_true", help=_PLACE)
     group = parser.add_argument_group("--flow vendor")
     group.add_argument(
         "--stage", choices=("csynth", "cosim", "impl"), default="csynth", help="(csynth)"
@@ -38,6 +39,7 @@ def add_synth_options(parser: argparse.ArgumentParser) -> None:
 _EFFORTS = ("quick", "normal", "whole")
 _EFFORT = "quick mapping, module by module, or all flattened (normal)"
 _COMPARE = "also the layers' matrices as plain multipliers, beside distributed arithmetic"
+_PLACE = "also place and route by nextpnr, on Lattice ECP5: an Fmax of another family"
 _TIMEOUT = "seconds for one module or program (3600)"
 
 
@@ -83,6 +85,8 @@ def _run_open(options: argparse.Namespace) -> int:
         options.memory_mb,
         options.jobs,
         options.compare,
+        options.place,
+        options.require,
     )
     try:
         with Progress(quiet=options.quiet or options.json) as progress:

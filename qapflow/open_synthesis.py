@@ -10,7 +10,7 @@ from pathlib import Path
 
 from qapflow.boards import load_target
 from qapflow.context import NET, OPEN_SYNTHESIS, RTL, SETTINGS
-from qapflow.errors import ToolFailed, UsageError
+from qapflow.errors import ToolFailed, ToolMissing, UsageError
 from qapflow.ir.text import read_net
 from qapflow.lower.files import write_file
 from qapflow.report.json import encode, read_as
@@ -18,6 +18,7 @@ from qapflow.rtl.manifest import MANIFEST, read_design
 from qapflow.synth.open.compare import compare_strategies
 from qapflow.synth.open.engines import choose_engine
 from qapflow.synth.open.families import Family, family_of
+from qapflow.synth.open.place import Placer, find_placer, place
 from qapflow.synth.open.result import OpenSynthesis
 from qapflow.synth.open.run import How, memory_share, synthesise
 from qapflow.synth.open.script import CellMapping, Effort
@@ -45,6 +46,8 @@ class OpenSettings:
     memory_mb: int = 0
     jobs: int = 0
     compare: bool = False
+    place: bool = False
+    require: bool = False
 
 
 def open_synthesis(settings: OpenSettings, listen: Callable[[str, str], None]) -> OpenSynthesis:
@@ -55,27 +58,54 @@ def open_synthesis(settings: OpenSettings, listen: Callable[[str, str], None]) -
         UsageError: there is nothing to synthesise, or Yosys does not know the board's family.
     """
     sources, board = find_sources(settings)
+    how = _how(settings, board)
+    if (settings.compare or settings.place) and not _has_design(settings):
+        raise UsageError(
+            "only RTL that qapflow wrote has a network and ports it knows",
+            at="--compare" if settings.compare else "--place",
+            hint="give a folder made by qapflow build --rtl",
+        )
+    placer = _placer(settings, listen)
+    work = settings.folder / WORK
+    found = synthesise(sources, how, work, listen)
+    if settings.compare:
+        net = read_net((settings.folder / NET).read_text(encoding="utf-8"))
+        found = replace(found, strategies=compare_strategies(net, how, work, listen))
+    if is_build(settings.folder):
+        store(settings.folder, found)  # before what may fail
+    if placer is not None:
+        listen("nextpnr", "running")
+        design = read_design(settings.folder / RTL)
+        found = replace(found, timing=place(design, how.engine, placer, work / "place", how.limits))
+        store(settings.folder, found)
+    return found
+
+
+def _how(settings: OpenSettings, board: str) -> How:
     family = settings.family
     if family is None:
         target = load_target(settings.board or board or DEFAULT_BOARD)
         family = family_of(target.family, target.part)
     jobs = settings.jobs or cores()
     limits = Limits(settings.timeout_s, settings.memory_mb or memory_share(jobs))
-    how = How(choose_engine(), CellMapping(family, settings.effort), limits, jobs)
-    if settings.compare and not is_build(settings.folder):
-        raise UsageError(
-            "only a build has a network to build in two ways",
-            at="--compare",
-            hint="give a folder made by qapflow build",
-        )
-    found = synthesise(sources, how, settings.folder / WORK, listen)
-    if settings.compare:
-        net = read_net((settings.folder / NET).read_text(encoding="utf-8"))
-        strategies = compare_strategies(net, how, settings.folder / WORK, listen)
-        found = replace(found, strategies=strategies)
-    if is_build(settings.folder):
-        store(settings.folder, found)
-    return found
+    return How(choose_engine(), CellMapping(family, settings.effort), limits, jobs)
+
+
+def _has_design(settings: OpenSettings) -> bool:
+    return is_build(settings.folder) and (settings.folder / RTL / MANIFEST).is_file()
+
+
+def _placer(settings: OpenSettings, listen: Callable[[str, str], None]) -> Placer | None:
+    """Return nextpnr where it was asked for; one that is missing is said, or an error."""
+    if not settings.place:
+        return None
+    try:
+        return find_placer()
+    except ToolMissing as error:
+        if settings.require:
+            raise
+        listen("nextpnr", f"note: not run: {error.what}; {error.hint}")
+        return None
 
 
 def find_sources(settings: OpenSettings) -> tuple[Sources, str]:

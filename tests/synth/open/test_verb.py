@@ -5,6 +5,7 @@ import json
 import pytest
 
 from qapflow.cli import main
+from qapflow.errors import ToolMissing
 from qapflow.rtl.design import Design
 from qapflow.rtl.manifest import write_manifest
 from tests.test_cli import tiny
@@ -91,6 +92,34 @@ def test_any_folder_of_verilog(tmp_path, two_level, fake, monkeypatch, capsys):
     assert main(["synth", path, "--top", "top", "--board", "vck190"]) == 2
     assert "Yosys has no cells for the family 'versal'" in capsys.readouterr().err
     assert main(["synth", path, "--top", "top", "--timeout", "0"]) == 2
+    for option in ("--compare", "--place"):
+        assert main(["synth", path, "--top", "top", option]) == 2
+        assert f"at: {option}" in capsys.readouterr().err
+
+
+@needs_build
+def test_absent_nextpnr_is_said(folder, fake, monkeypatch, capsys):
+    def absent():
+        raise ToolMissing("placing and routing needs nextpnr for ECP5", hint="pip install it")
+
+    engine, ran = fake()
+    monkeypatch.setenv("YOSYS", engine.command[0])
+    monkeypatch.setattr("qapflow.open_synthesis.find_placer", absent)
+    assert main(["synth", str(folder), "--place"]) == 0
+    assert "nextpnr: not run: placing and routing needs nextpnr" in capsys.readouterr().err
+    assert ran() == ["adder", "top"]
+    assert main(["synth", str(folder), "--place", "--require"]) == 3
+
+
+@needs_build
+@pytest.mark.needs_alkaid
+def test_both_ways_of_a_build_are_in_its_report(folder, fake, monkeypatch):
+    engine, _ = fake()
+    monkeypatch.setenv("YOSYS", engine.command[0])
+    assert main(["synth", str(folder), "--compare", "-q"]) == 0
+    text = (folder / "report.txt").read_text()
+    assert "distributed arithmetic " in text
+    assert "plain multipliers, adder trees " in text
 
 
 def test_absent_yosys(tmp_path, two_level, monkeypatch, capsys):
