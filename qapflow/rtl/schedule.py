@@ -5,11 +5,13 @@ each bit of its carry chain, a multiplexer 0.5, a table of up to 6 bits 0.08. Wh
 ns is a model for planning; Vivado's timing report is what counts. It rests on
 
 - Artix-7 speed grade 1: the slowest register-to-register paths that Yosys' `sta` finds in pipelines
-  of known depth, with the cell delays of its Xilinx library and no routing (docs/rtl.md has them);
+  of known depth, with the cell delays of its Xilinx library and no routing: 1.9 ns and 0.73 ns for
+  each unit (docs/rtl.md has the points);
+- routing, taken as half of what the units take: an assumption;
 - other families and grades: that figure by the ratio of the highest clocks of a DSP block in AMD's
   data sheets DS181, DS182, DS183, DS892, DS893, DS922, DS923 and DS925.
 
-Routing is what the clock uncertainty is there for, as in HLS.
+The clock uncertainty is kept free beside all this, as in HLS.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from typing import Any
 
 from qapflow.target import Target
 
-ARTIX_UNIT_NS, ARTIX_REGISTER_NS = 1.25, 0.6  # Artix-7, speed grade 1: a unit; clock to Q and setup
+ROUTING = 1.5
+ARTIX_UNIT_NS = 0.73 * ROUTING
+ARTIX_REGISTER_NS = 1.9  # what every path has: register, first look-up, end of the carry chain
 ARTIX_DSP_MHZ = 464.0
 DSP_MHZ: dict[str, tuple[float, float, float]] = {  # by family: speed grades 1, 2, 3
     "artix-7": (464.0, 550.0, 628.0),
