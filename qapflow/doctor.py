@@ -10,13 +10,13 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from qapflow.errors import UsageError
+from qapflow.errors import ToolMissing, UsageError
+from qapflow.rtl.sim.tools import Simulator, find_simulator
 from qapflow.synth.flows import FLOWS
 from qapflow.synth.open.engines import INSTALL, find_engines
-from qapflow.synth.tools import TOOLS, Tool, ask_banner, ask_version, locate, version_of_folder
+from qapflow.synth.tools import TOOLS, Tool, ask_version, locate, version_of_folder
 from qapflow.versions import compiler_version, package_version
 
 Status = Literal["ok", "missing", "conflict"]
@@ -45,6 +45,7 @@ PACKAGES: tuple[tuple[str, str, str, str], ...] = (
     ("numpy", "1.26", "all arithmetic (needed)", 'pip install "numpy>=1.26"'),
     ("h5py", "3.10", "reading .h5 and .keras files (needed)", 'pip install "h5py>=3.10"'),
     ("hls4ml", "1.3.0", "writing the HLS project (needed)", 'pip install "hls4ml==1.3.0"'),
+    ("alkaid", "0.8.2", "writing RTL (build --rtl)", 'pip install "qapflow[rtl]"'),
     ("tensorflow", "2.16", "comparison with Keras, training", _TRAIN),
     ("tf-keras", "2.16", "Keras 2, in which QKeras models run", _TRAIN),
     ("qkeras", "0.9.0", "comparison with QKeras models", _TRAIN),
@@ -63,7 +64,7 @@ def diagnose(versions: Versions = package_version) -> tuple[Finding, ...]:
         *_conflicts(versions),
         _compiler(),
         *_vendor_tools(),
-        _program("verilator", "--version", "simulating RTL without a licence", "verilator"),
+        *_simulators(),
         _yosys(),
     )
 
@@ -193,9 +194,16 @@ def _yosys() -> Finding:
     return Finding(found[0].kind, found[0].version, "ok", adds + more)
 
 
-def _program(name: str, option: str, adds: str, package: str) -> Finding:
-    path = shutil.which(name)
-    if path is None:
-        return Finding(name, None, "missing", f"{adds} (optional)", _install(package))
-    number = re.search(r"\d+\.\d+(?:\.\d+)?", ask_banner(Path(path), option))
-    return Finding(name, number[0] if number else "", "ok", adds)
+def _simulators() -> tuple[Finding, ...]:
+    rows: tuple[tuple[Simulator, str], ...] = (
+        ("verilator", "simulating Verilog (build --rtl)"),
+        ("icarus", "simulating Verilog where Verilator is missing"),
+        ("ghdl", "simulating VHDL (build --rtl-language vhdl)"),
+    )
+    found = []
+    for name, adds in rows:
+        try:
+            found.append(Finding(name, find_simulator(name).version, "ok", adds))
+        except ToolMissing as error:
+            found.append(Finding(name, None, "missing", f"{adds} (optional)", error.hint))
+    return tuple(found)
