@@ -72,6 +72,7 @@ def open_synthesis(settings: OpenSettings, listen: Callable[[str, str], None]) -
         net = read_net((settings.folder / NET).read_text(encoding="utf-8"))
         found = replace(found, strategies=compare_strategies(net, how, work, listen))
     if is_build(settings.folder):
+        found = _with_earlier(found, stored_synthesis(settings.folder))
         store(settings.folder, found)  # before what may fail
     if placer is not None:
         listen("nextpnr", "running")
@@ -79,6 +80,14 @@ def open_synthesis(settings: OpenSettings, listen: Callable[[str, str], None]) -
         found = replace(found, timing=place(design, how.engine, placer, work / "place", how.limits))
         store(settings.folder, found)
     return found
+
+
+def _with_earlier(found: OpenSynthesis, earlier: OpenSynthesis | None) -> OpenSynthesis:
+    """Return a result with what an earlier run found out about the same RTL and this one not."""
+    if earlier is None or (earlier.family, earlier.tool) != (found.family, found.tool):
+        return found
+    strategies = found.strategies or earlier.strategies
+    return replace(found, strategies=strategies, timing=found.timing or earlier.timing)
 
 
 def _how(settings: OpenSettings, board: str) -> How:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -16,7 +17,8 @@ from qapflow.synth.open.result import ModuleArea, OpenSynthesis
 TableOf = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 NAMED = {"ff": "FF", "carry": "CARRY4", "dsp": "DSP", "bram18": "BRAM18", "uram": "URAM",
-         "lut_memory": "LUT RAM", "muxf": "MUXF"}  # fmt: skip
+         "lut_memory": "LUT RAM"}  # fmt: skip
+JOINS = "between layers"
 PACKING = (
     "LUT: after pairing small ones on one LUT6_2 site, an estimate; from every pair that the "
     "wiring allows to none at all (what Yosys reports)"
@@ -41,16 +43,16 @@ def lut_text(figures: Mapping[str, int], least: int) -> str:
 
 
 def tables(found: OpenSynthesis) -> Iterable[TableOf]:
-    """Yield titles and rows: modules with a total, LUTs by size, strategies, timing."""
+    """Yield titles and rows: layers, modules with a total, LUTs by size, strategies, timing."""
     shown = [name for name in NAMED if found.totals.get(name)]
-    titles = ["module", "layers", "LUT", *(NAMED[name] for name in shown), "own estimate", "s"]
+    numbers = ["LUT", *(NAMED[name] for name in shown), "estimate", "s"]
+    layers = _by_layer(found)
+    if len(layers) > 1:
+        yield ["layer", *numbers], [_row(name, modules, shown) for name, modules in layers.items()]
     rows = [_module_row(module, shown) for module in found.modules]
     if len(found.modules) > 1:
-        cost = "-" if found.cost_lut is None else words.count(round(found.cost_lut))
-        counts = (words.count(found.totals[name]) for name in shown)
-        seconds = f"{sum(module.seconds for module in found.modules):.1f}"
-        rows.append(["total", "", lut_text(found.totals, found.least_lut), *counts, cost, seconds])
-    yield titles, rows
+        rows.append(_row("total", found.modules, shown))
+    yield ["module", *numbers], rows
     sizes = [f"LUT{size}" for size in range(1, 7)]
     yield (["LUT by inputs", *sizes], [["all", *_counts(found, [s.lower() for s in sizes])]])
     if found.strategies:
@@ -58,8 +60,35 @@ def tables(found: OpenSynthesis) -> Iterable[TableOf]:
     if found.timing:
         yield (
             ["timing", "value", "what it is"],
-            [[t.name, f"{t.value:.2f} {t.unit}", t.note] for t in found.timing],
+            [[t.name, f"{_amount(t.value)} {t.unit}".strip(), t.note] for t in found.timing],
         )
+
+
+def _by_layer(found: OpenSynthesis) -> dict[str, list[ModuleArea]]:
+    """Return modules by layer, or by layers where they share one; the top joins them."""
+    layers: dict[str, list[ModuleArea]] = {}
+    for module in found.modules:
+        name = ", ".join(module.layers) if module.name != found.top else JOINS
+        layers.setdefault(name, []).append(module)
+    return layers
+
+
+def _row(name: str, modules: Sequence[ModuleArea], shown: Sequence[str]) -> list[str]:
+    """Return the sum of modules, each as often as the design has it."""
+    done = [module for module in modules if module.figures]
+    costs = [m.cost_lut * m.count for m in modules if m.cost_lut is not None]
+    cost = words.count(round(sum(costs))) if costs else "-"
+    seconds = f"{sum(module.seconds for module in modules):.1f}"
+    if not done:
+        return [words.clip(name, NAME), modules[0].status, *("-" for _ in shown), cost, seconds]
+    sums = {kind: sum(m.count * m.figures.get(kind, 0) for m in done) for kind in done[0].figures}
+    least = sum(m.count * m.least_lut for m in done)
+    counts = [words.count(sums.get(kind, 0)) for kind in shown]
+    return [words.clip(name, NAME), lut_text(sums, least), *counts, cost, seconds]
+
+
+def _amount(value: float) -> str:
+    return words.count(value) if value.is_integer() else f"{value:.2f}"
 
 
 def _counts(found: OpenSynthesis, names: Sequence[str]) -> list[str]:
@@ -67,14 +96,10 @@ def _counts(found: OpenSynthesis, names: Sequence[str]) -> list[str]:
 
 
 def _module_row(module: ModuleArea, shown: Sequence[str]) -> list[str]:
+    """Return one of the instances of a module."""
     name = f"{module.count} x {module.name}" if module.count != 1 else module.name
-    layers = words.clip(", ".join(module.layers), NAME)
-    cost = "-" if module.cost_lut is None else words.count(round(module.cost_lut))
-    if module.status != "ok":
-        return [name, layers, module.status, *("-" for _ in shown), cost, f"{module.seconds:.1f}"]
-    cells = [words.count(module.figures.get(kind, 0)) for kind in shown]
-    seconds = "kept" if module.cached else f"{module.seconds:.1f}"
-    return [name, layers, lut_text(module.figures, module.least_lut), *cells, cost, seconds]
+    row = _row(name, [replace(module, count=1)], shown)
+    return [*row[:-1], "kept"] if module.cached else row
 
 
 def _strategies(found: OpenSynthesis, shown: Sequence[str]) -> TableOf:
@@ -100,7 +125,7 @@ def about(found: OpenSynthesis) -> list[str]:
     ]
     lines += [f"{item.name}: {item.detail}" for item in found.strategies]
     if found.cost_lut is not None:
-        lines.append("own estimate: LUT that the generator of the RTL expects")
+        lines.append("estimate: LUT that the generator of the RTL expects; s: processor time")
     return [*lines, *found.notes]
 
 
@@ -109,7 +134,6 @@ def parts(found: OpenSynthesis) -> Iterable[RenderableType | None]:
     yield say(headline(found))
     for titles, rows in tables(found):
         columns = [(title, "left" if k == 0 else "right") for k, title in enumerate(titles)]
-        columns = [(t, "left" if t == "layers" else side) for t, side in columns]
         columns = [(t, "left!" if t == "what it is" else side) for t, side in columns]
         table = make_table(*columns)
         for row in rows:

@@ -120,6 +120,8 @@ def test_both_ways_of_a_build_are_in_its_report(folder, fake, monkeypatch):
     text = (folder / "report.txt").read_text()
     assert "distributed arithmetic " in text
     assert "plain multipliers, adder trees " in text
+    assert main(["synth", str(folder), "-q"]) == 0  # a later run does not lose them
+    assert "plain multipliers, adder trees " in (folder / "report.txt").read_text()
 
 
 def test_absent_yosys(tmp_path, two_level, monkeypatch, capsys):
