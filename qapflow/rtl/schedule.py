@@ -7,11 +7,10 @@ ns is a model for planning; Vivado's timing report is what counts. It rests on
 - Artix-7 speed grade 1: the slowest register-to-register paths that Yosys' `sta` finds in pipelines
   of known depth, with the cell delays of its Xilinx library and no routing: 1.9 ns and 0.73 ns for
   each unit (docs/rtl.md has the points);
-- routing, taken as half of what the units take: an assumption;
 - other families and grades: that figure by the ratio of the highest clocks of a DSP block in AMD's
   data sheets DS181, DS182, DS183, DS892, DS893, DS922, DS923 and DS925.
 
-The clock uncertainty is kept free beside all this, as in HLS.
+The clock uncertainty, 27 % unless the plan says otherwise, is what is kept for routing, as in HLS.
 """
 
 from __future__ import annotations
@@ -23,8 +22,7 @@ from typing import Any
 
 from qapflow.target import Target
 
-ROUTING = 1.5
-ARTIX_UNIT_NS = 0.73 * ROUTING
+ARTIX_UNIT_NS = 0.73
 ARTIX_REGISTER_NS = 1.9  # what every path has: register, first look-up, end of the carry chain
 ARTIX_DSP_MHZ = 464.0
 DSP_MHZ: dict[str, tuple[float, float, float]] = {  # by family: speed grades 1, 2, 3
