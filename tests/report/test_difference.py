@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from qapflow.cli import main
 from qapflow.report.difference import compare_reports, judge, render_difference
 from qapflow.report.figures import Figure, Source
+from qapflow.report.json import render_json
 from tests.report.conftest import synthesis
 
 
@@ -96,3 +98,25 @@ def test_texts(report, golden):
     text = render_difference(found, "text")
     assert max(map(len, text.splitlines())) <= 100
     assert text + "\n" + render_difference(found, "markdown") == golden
+
+
+def test_command(report, tmp_path, capsys):
+    folders = []
+    for name, dsp in (("before", 18.0), ("after", 20.0)):
+        folder = tmp_path / name
+        folder.mkdir()
+        changed = with_total(report, "dsp", dsp, Source.CSYNTH)
+        (folder / "report.json").write_text(render_json(changed))
+        folders.append(str(folder))
+    assert main(["diff", *folders]) == 0
+    assert "DSP" in capsys.readouterr().out
+    assert main(["diff", *folders, "--fail"]) == 1
+    assert main(["diff", *folders, "--fail", "--tolerance", "12"]) == 0
+    assert main(["diff", *reversed(folders), "--fail"]) == 0
+    capsys.readouterr()
+    files = [f"{folder}/report.json" for folder in folders]
+    assert main(["diff", *files, "--format", "json", "--fail"]) == 1
+    assert json.loads(capsys.readouterr().out)["worse"] is True
+    assert main(["diff", folders[0], str(tmp_path)]) == 2
+    assert "there is no report here" in capsys.readouterr().err
+    assert main(["diff", *folders, "--tolerance", "-1"]) == 2

@@ -8,6 +8,7 @@ from qapflow.cli import main
 from qapflow.errors import ToolMissing
 from qapflow.rtl.design import Design
 from qapflow.rtl.manifest import write_manifest
+from tests.synth.test_run import install
 from tests.test_cli import tiny
 
 needs_build = pytest.mark.needs_hls4ml
@@ -146,3 +147,16 @@ def test_build_without_rtl_and_vendor_flow(tmp_path, monkeypatch, capsys):
     assert main(["synth", str(out), "--flow", "vendor", "--require"]) == 3
     assert main(["synth", str(out), "--flow", "vendor"]) == 0
     assert "not found" in capsys.readouterr().out
+
+
+@needs_build
+def test_vendor_flow_on_a_finished_build(folder, tmp_path, monkeypatch, capsys):
+    path = install(tmp_path, "vitis_hls")["PATH"]
+    monkeypatch.setenv("PATH", path)
+    assert main(["synth", str(folder), "--flow", "vendor", "--stage", "csynth", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert "csynth" in {figure["source"] for _, figure in report["totals"]}
+    assert json.loads((folder / "report.json").read_text()) == report
+    monkeypatch.setenv("PATH", install(tmp_path, "vitis_hls", FAKE_MODE="part")["PATH"])
+    assert main(["synth", str(folder), "--flow", "vendor"]) == 5
+    assert "is not installed" in capsys.readouterr().err
