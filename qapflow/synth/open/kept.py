@@ -18,6 +18,8 @@ FORMAT = "open synthesis 1"
 
 MS_PER_LUT = 6.0
 """Seconds of Yosys by size before anything was measured here; 5 to 7 on two shared cores."""
+ALONE_LUT = 1500
+"""Modules of fewer may have shared a process, and its start."""
 START_S = 4.5
 """Reading the cell libraries, whatever the design."""
 
@@ -55,10 +57,10 @@ class Kept:
         return START_S + cost_lut * self.ms_per_lut() / 1000
 
     def ms_per_lut(self) -> float:
-        """Return the median milliseconds a LUT of the results kept here."""
+        """Return the median milliseconds a LUT of what ran alone, or as measured elsewhere."""
         rates = []
         for path in self.folder.glob("*.json"):
             unit = self.find(path.stem)
-            if unit is not None and unit.cells is not None and unit.cells.lut >= 200:
+            if unit is not None and unit.cells is not None and unit.cells.lut >= ALONE_LUT:
                 rates.append(1000 * max(unit.seconds - START_S, 0.0) / unit.cells.lut)
         return statistics.median(rates) if rates else MS_PER_LUT
