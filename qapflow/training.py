@@ -12,7 +12,7 @@ from qapflow.errors import ToolMissing, UsageError
 from qapflow.progress import TrainProgress
 
 if TYPE_CHECKING:
-    from qapflow.train.recipe import Recipe
+    from qapflow.train.recipes.recipe import Recipe
     from qapflow.train.run import TrainResult
 
 EXTRA = ("tensorflow", "tf_keras", "qkeras", "tensorflow_model_optimization", "sklearn", "pydantic")
@@ -37,8 +37,8 @@ def chosen_recipe(options: argparse.Namespace) -> tuple[Recipe, str]:
         ToolMissing: the [train] extra is not installed.
     """
     _need_extra()
-    from qapflow.train.recipe_check import check_recipe
-    from qapflow.train.recipe_file import print_recipe, read_recipe, with_data
+    from qapflow.train.recipes.check import check_recipe
+    from qapflow.train.recipes.file import print_recipe, read_recipe, with_data
 
     if (options.recipe is None) == (options.preset is None):
         raise UsageError(
@@ -58,8 +58,8 @@ def chosen_recipe(options: argparse.Namespace) -> tuple[Recipe, str]:
 
 def _check_repeatable(path: Path, recipe: Recipe) -> None:
     """Refuse to train by a lock file with other data or packages than those it names."""
-    from qapflow.train.data import load_data
-    from qapflow.train.lock import check_lock, make_lock, read_lock
+    from qapflow.train.recipes.lock import check_lock, make_lock, read_lock
+    from qapflow.train.samples.data import load_data
 
     expected = read_lock(path)
     digest = load_data(recipe.data, recipe.seed, 0).digest
@@ -70,7 +70,7 @@ def _check_repeatable(path: Path, recipe: Recipe) -> None:
 def list_recipes() -> str:
     """Return the names of all presets, a line each."""
     _need_extra()
-    from qapflow.train.recipe_file import list_presets
+    from qapflow.train.recipes.file import list_presets
 
     presets = list_presets()
     width = max(map(len, presets))
@@ -117,7 +117,7 @@ def _text(result: TrainResult) -> str:
             f"{row['cost_bops_input_own']:>14,.0f}{row['cost_ebops']:>12,}"
             f"{row['cost_csd_digits']:>9,}{mark}"
         )
-    from qapflow.train.scaling import meaning_summary
+    from qapflow.train.samples.scaling import meaning_summary
 
     chosen = result.chosen
     scaling = result.model.with_name(f"{result.model.stem}.scaling.json")

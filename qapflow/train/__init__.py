@@ -11,9 +11,9 @@ from typing import Any
 PUBLIC = {
     "HardwareCost": "qapflow.train.hardware_cost",
     "QuantizationAwarePruning": "qapflow.train.callbacks",
-    "finalize": "qapflow.train.finalizing",
-    "quantize": "qapflow.train.quantizing",
-    "read_recipe": "qapflow.train.recipe_file",
+    "finalize": "qapflow.train.saving.finalizing",
+    "quantize": "qapflow.train.quantization.quantizing",
+    "read_recipe": "qapflow.train.recipes.file",
     "train": "qapflow.train.run",
 }
 

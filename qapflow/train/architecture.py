@@ -9,8 +9,21 @@ from typing import Any
 
 from qapflow.errors import UsageError
 from qapflow.train.libraries import custom_objects, load_keras
-from qapflow.train.quantizers import bias_quantizer, make_quantizer, relu, signed, weight_quantizer
-from qapflow.train.recipe import FLOAT_BITS, ConvRecipe, DenseRecipe, LayerBits, PoolRecipe, Recipe
+from qapflow.train.quantization.quantizers import (
+    bias_quantizer,
+    make_quantizer,
+    relu,
+    signed,
+    weight_quantizer,
+)
+from qapflow.train.recipes.recipe import (
+    FLOAT_BITS,
+    ConvRecipe,
+    DenseRecipe,
+    LayerBits,
+    PoolRecipe,
+    Recipe,
+)
 
 OUTPUT = "output"
 INPUT_INTEGER = 2  # standardized features: four deviations either way
@@ -132,7 +145,7 @@ class _Builder:
         )
 
     def _kernel_layer(self, layer: DenseRecipe | ConvRecipe, name: str, normalized: bool) -> Any:
-        from qapflow.train import keras_classes
+        from qapflow.train.quantization import keras_classes
 
         fold = normalized and self.recipe.model.batch_normalization == "fold"
         kind = layer.kind

@@ -9,15 +9,15 @@ import numpy as np
 
 from qapflow.errors import UsageError
 from qapflow.train.libraries import load_keras
-from qapflow.train.magnitude import prune_layer, prune_to
-from qapflow.train.masks import (
+from qapflow.train.pruning.magnitude import prune_layer, prune_to
+from qapflow.train.pruning.masks import (
     Masks,
     attach_masks,
     read_masks,
     set_masks,
     sparsity,
 )
-from qapflow.train.switching import switch
+from qapflow.train.quantization.switching import switch
 
 AHEAD = 1024  # steps for which a schedule is asked at once
 

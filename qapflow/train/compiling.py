@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qapflow.train.libraries import load_keras
-from qapflow.train.recipe import Recipe
+from qapflow.train.recipes.recipe import Recipe
 from qapflow.train.stages import steps_at_once
 
 

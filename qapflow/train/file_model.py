@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qapflow.train.integer_bits import read_quantizers
 from qapflow.train.libraries import load_keras
-from qapflow.train.masks import KERNELS, all_layers
-from qapflow.train.quantizing import quantize
-from qapflow.train.recipe import FLOAT_BITS, Recipe
+from qapflow.train.pruning.masks import KERNELS, all_layers
+from qapflow.train.quantization.integer_bits import read_quantizers
+from qapflow.train.quantization.quantizing import quantize
+from qapflow.train.recipes.recipe import FLOAT_BITS, Recipe
 
 SAMPLES = 1024
 

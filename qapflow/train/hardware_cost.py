@@ -53,7 +53,7 @@ class HardwareCost(load_keras().keras.callbacks.Callback):  # type: ignore[misc]
             self.model.stop_training = True
 
     def _count(self) -> ModelCost:
-        from qapflow.train.export import export_model
+        from qapflow.train.saving.export import export_model
 
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.h5"

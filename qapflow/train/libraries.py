@@ -72,7 +72,7 @@ def custom_objects() -> dict[str, Any]:
     libraries.qkeras.utils._add_supported_quantized_objects(found)
     wrapper = "tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper"
     found["PruneLowMagnitude"] = importlib.import_module(wrapper).PruneLowMagnitude
-    found.update(importlib.import_module("qapflow.train.keras_classes").OBJECTS)
+    found.update(importlib.import_module("qapflow.train.quantization.keras_classes").OBJECTS)
     return found
 
 

@@ -18,10 +18,9 @@ from qapflow.train.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from qapflow.train.integer_bits import choose_integer_bits, read_quantizers, write_quantizers
 from qapflow.train.libraries import load_keras, random_states
-from qapflow.train.magnitude import prune_share
-from qapflow.train.masks import (
+from qapflow.train.pruning.magnitude import prune_share
+from qapflow.train.pruning.masks import (
     all_layers,
     attach_masks,
     attached_masks,
@@ -29,14 +28,19 @@ from qapflow.train.masks import (
     set_masks,
     sparsity,
 )
-from qapflow.train.recipe import Recipe
+from qapflow.train.pruning.units import prune_units
+from qapflow.train.quantization.integer_bits import (
+    choose_integer_bits,
+    read_quantizers,
+    write_quantizers,
+)
+from qapflow.train.recipes.recipe import Recipe
 from qapflow.train.stages import (
     Stage,
     plan_stages,
     pruning_schedule,
     rewind_epoch,
 )
-from qapflow.train.units import prune_units
 
 Array = NDArray[Any]
 Listener = Callable[[str, Mapping[str, Any]], None]

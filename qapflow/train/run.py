@@ -13,15 +13,15 @@ from qapflow.lower.files import write_file
 from qapflow.train.architecture import build_model
 from qapflow.train.checkpoint import Checkpoint, read_checkpoint
 from qapflow.train.compiling import compile_model
-from qapflow.train.data import Data, fit_shape, load_data
 from qapflow.train.file_model import has_quantizers, prepare_file_model
 from qapflow.train.libraries import load_keras, seed_everything
-from qapflow.train.lock import check_lock, make_lock, write_lock
 from qapflow.train.loop import Job, Listener, Samples, run_job
-from qapflow.train.points import ROWS, Row, choose, read_rows, save_point, write_row
-from qapflow.train.recipe import Recipe
-from qapflow.train.recipe_check import check_recipe
-from qapflow.train.recipe_file import print_recipe
+from qapflow.train.recipes.check import check_recipe
+from qapflow.train.recipes.file import print_recipe
+from qapflow.train.recipes.lock import check_lock, make_lock, write_lock
+from qapflow.train.recipes.recipe import Recipe
+from qapflow.train.samples.data import Data, fit_shape, load_data
+from qapflow.train.saving.points import ROWS, Row, choose, read_rows, save_point, write_row
 from qapflow.train.stages import plan_stages
 
 RECIPE = "recipe.yaml"
@@ -166,7 +166,7 @@ def _keep_recipe(folder: Path, recipe: Recipe, data: Data) -> None:
 
 
 def _keep_scaling(place: Path, data: Data, made: Any) -> None:
-    from qapflow.train.scaling import input_meaning, write_scaling
+    from qapflow.train.samples.scaling import input_meaning, write_scaling
 
     (node,) = made.loaded.net.inputs
     kind = node.out.type

@@ -14,12 +14,12 @@ from typing import Any
 from qapflow.cost.bops import bops, dense_shapes
 from qapflow.errors import ToolMissing, UsageError
 from qapflow.lower.files import write_file
-from qapflow.train.data import Data, fit_shape, load_data
 from qapflow.train.loop import Listener
-from qapflow.train.points import Row
-from qapflow.train.recipe import DenseRecipe, Recipe, SearchRecipe
-from qapflow.train.recipe_check import check_recipe
+from qapflow.train.recipes.check import check_recipe
+from qapflow.train.recipes.recipe import DenseRecipe, Recipe, SearchRecipe
 from qapflow.train.run import TrainResult, check_output, train
+from qapflow.train.samples.data import Data, fit_shape, load_data
+from qapflow.train.saving.points import Row
 
 JOURNAL = "trials.journal"
 STARTS = 5  # random trials before the estimator has something to go by

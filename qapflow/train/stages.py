@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from qapflow.train.libraries import load_keras
-from qapflow.train.recipe import Recipe
-from qapflow.train.recipe_schedule import last_change, pruning_end, total_epochs
+from qapflow.train.recipes.recipe import Recipe
+from qapflow.train.recipes.schedule import last_change, pruning_end, total_epochs
 
 MOST_STEPS_AT_ONCE = 50  # one call of TensorFlow runs so many: small models wait for calls
 

@@ -28,8 +28,8 @@ def rows(variant, losses):
 
 def test_every_combination_is_a_recipe_that_qapflow_reads():
     pytest.importorskip("pydantic")
-    from qapflow.train.recipe import Recipe
-    from qapflow.train.recipe_check import check_recipe
+    from qapflow.train.recipes.check import check_recipe
+    from qapflow.train.recipes.recipe import Recipe
 
     found = list(variants((32, 12, 4)))
     assert len(found) == len({variant.name for variant in found}) == 3 * 2 * 2 * 2

@@ -13,7 +13,7 @@ import numpy as np
 from qapflow.train.compiling import compile_model
 from qapflow.train.libraries import load_keras, seed_everything
 from qapflow.train.loop import Job, Samples, run_job
-from qapflow.train.recipe import PruningRecipe, QuantizationRecipe, Recipe, TrainingRecipe
+from qapflow.train.recipes.recipe import PruningRecipe, QuantizationRecipe, Recipe, TrainingRecipe
 
 DELAYED = Recipe(
     seed=5,

@@ -17,9 +17,15 @@ import polars
 
 from qapflow.errors import UsageError
 from qapflow.ir.fixed import Fixed
-from qapflow.train.data import fit_shape, load_data
-from qapflow.train.recipe import ConvRecipe, DataRecipe, DenseRecipe, ModelRecipe, PoolRecipe
-from qapflow.train.scaling import (
+from qapflow.train.recipes.recipe import (
+    ConvRecipe,
+    DataRecipe,
+    DenseRecipe,
+    ModelRecipe,
+    PoolRecipe,
+)
+from qapflow.train.samples.data import fit_shape, load_data
+from qapflow.train.samples.scaling import (
     Scaling,
     fit_scaling,
     input_meaning,
@@ -472,7 +478,7 @@ def test_scaling_by_features_range_and_none():
 
 def test_scaling_in_many_chunks_is_that_of_one(monkeypatch):
     whole = fit_scaling(X, "features")
-    monkeypatch.setattr("qapflow.train.scaling.CHUNK_VALUES", 7)
+    monkeypatch.setattr("qapflow.train.samples.scaling.CHUNK_VALUES", 7)
     parts = fit_scaling(X, "features")
     # Means of parts are merged in another order: float64 rounding apart.
     np.testing.assert_allclose(parts.offset, whole.offset, rtol=1e-14)

@@ -7,8 +7,7 @@ from qapflow.errors import CheckFailed, UsageError
 from qapflow.frontend.load import load
 from qapflow.frontend.model import LoadOptions
 from qapflow.train.architecture import build_model
-from qapflow.train.finalizing import finalize
-from qapflow.train.recipe import (
+from qapflow.train.recipes.recipe import (
     ConvRecipe,
     DenseRecipe,
     FlattenRecipe,
@@ -17,6 +16,7 @@ from qapflow.train.recipe import (
     QuantizationRecipe,
     Recipe,
 )
+from qapflow.train.saving.finalizing import finalize
 
 pytestmark = [pytest.mark.needs_keras, pytest.mark.filterwarnings("ignore")]
 
@@ -133,7 +133,7 @@ def test_sums_that_float32_rounds_are_compared_in_float64(libraries, randomise, 
 
 def test_what_differs_is_refused_by_layer(libraries, randomise, tmp_path, monkeypatch):
     """A front end that read one weight otherwise would be caught."""
-    from qapflow.train import proof
+    from qapflow.train.saving import proof
 
     recipe = Recipe(model=ModelRecipe(layers=DENSE))
     path = tmp_path / "model.h5"

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from qapflow.train.export import export_model
-from qapflow.train.folding import freeze_statistics
+from qapflow.train.quantization.folding import freeze_statistics
+from qapflow.train.saving.export import export_model
 
 pytestmark = [pytest.mark.needs_keras, pytest.mark.filterwarnings("ignore")]
 
@@ -17,7 +17,7 @@ CASES = {
 
 
 def folded_model(libraries, kind, **quantizers):
-    from qapflow.train import keras_classes
+    from qapflow.train.quantization import keras_classes
 
     shape, options = CASES[kind]
     layer = getattr(keras_classes, kind)(name="folded", **options, **quantizers)
@@ -82,7 +82,7 @@ def test_exported_and_frozen_layers_are_equal(libraries, randomise, kind):
 
 
 def test_folded_layers_can_be_copied(libraries, randomise):
-    from qapflow.train.export import clone_with
+    from qapflow.train.saving.export import clone_with
 
     model, layer, _ = folded_model(libraries, "FoldedDense", kernel_quantizer="quantized_bits(5,0)")
     copy = clone_with(model, lambda old: type(old).from_config(old.get_config()))

@@ -10,8 +10,7 @@ import pytest
 pytest.importorskip("pydantic")
 
 from qapflow.errors import UsageError
-from qapflow.train.data import load_data
-from qapflow.train.lock import (
+from qapflow.train.recipes.lock import (
     check_lock,
     lock_differences,
     locked_recipe,
@@ -19,7 +18,8 @@ from qapflow.train.lock import (
     read_lock,
     write_lock,
 )
-from qapflow.train.recipe import DataRecipe, ModelRecipe, PruningRecipe, Recipe
+from qapflow.train.recipes.recipe import DataRecipe, ModelRecipe, PruningRecipe, Recipe
+from qapflow.train.samples.data import load_data
 from qapflow.training import chosen_recipe
 
 RECIPE = Recipe(seed=3, pruning=PruningRecipe(method="iterative"))

@@ -9,7 +9,7 @@ import pytest
 
 from qapflow.errors import UsageError
 from qapflow.train.checkpoint import Checkpoint, Position, read_checkpoint, write_checkpoint
-from qapflow.train.recipe import PruningRecipe, Recipe, TrainingRecipe
+from qapflow.train.recipes.recipe import PruningRecipe, Recipe, TrainingRecipe
 from qapflow.train.stages import plan_stages, rewind_epoch
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qapflow.errors import UsageError
-from qapflow.train.magnitude import keep_largest, prune_layer, prune_share, prune_to
+from qapflow.train.pruning.magnitude import keep_largest, prune_layer, prune_share, prune_to
 
 
 def ones_like(arrays):

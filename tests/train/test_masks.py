@@ -5,8 +5,8 @@ import pytest
 
 from qapflow.errors import UsageError
 from qapflow.train.libraries import load_keras
-from qapflow.train.magnitude import prune_share
-from qapflow.train.masks import (
+from qapflow.train.pruning.magnitude import prune_share
+from qapflow.train.pruning.masks import (
     attach_masks,
     detach_masks,
     quantized_kernel,

@@ -10,7 +10,7 @@ pytest.importorskip("sklearn")
 from sklearn.metrics import roc_auc_score
 
 from qapflow.errors import UsageError
-from qapflow.train.metrics import (
+from qapflow.train.saving.metrics import (
     area_under_curve,
     artificial_intelligence_quotient,
     background_efficiency,

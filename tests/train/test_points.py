@@ -2,8 +2,8 @@
 
 import pytest
 
-from qapflow.train.points import promises_exact
-from qapflow.train.recipe import Recipe
+from qapflow.train.recipes.recipe import Recipe
+from qapflow.train.saving.points import promises_exact
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,15 @@ import pytest
 
 from qapflow.errors import ModelUnsupported, UsageError
 from qapflow.train.architecture import build_model
-from qapflow.train.finalizing import finalize
-from qapflow.train.integer_bits import (
+from qapflow.train.quantization.integer_bits import (
     choose_integer_bits,
     least_error_integer,
     read_quantizers,
     write_quantizers,
 )
-from qapflow.train.quantizing import quantize, switch
-from qapflow.train.recipe import DenseRecipe, ModelRecipe, QuantizationRecipe, Recipe
+from qapflow.train.quantization.quantizing import quantize, switch
+from qapflow.train.recipes.recipe import DenseRecipe, ModelRecipe, QuantizationRecipe, Recipe
+from qapflow.train.saving.finalizing import finalize
 
 keras_tests = [pytest.mark.needs_keras, pytest.mark.filterwarnings("ignore")]
 

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 pytest.importorskip("pydantic")
 
 from qapflow.errors import UsageError
-from qapflow.train.lock import make_lock, write_lock
-from qapflow.train.recipe import (
+from qapflow.train.recipes.check import check_recipe
+from qapflow.train.recipes.file import list_presets, parse_recipe, print_recipe, read_recipe
+from qapflow.train.recipes.layers import kernel_names, layer_names
+from qapflow.train.recipes.lock import make_lock, write_lock
+from qapflow.train.recipes.recipe import (
     DataRecipe,
     ModelRecipe,
     PruningRecipe,
@@ -21,10 +24,7 @@ from qapflow.train.recipe import (
     SearchRecipe,
     TrainingRecipe,
 )
-from qapflow.train.recipe_check import check_recipe
-from qapflow.train.recipe_file import list_presets, parse_recipe, print_recipe, read_recipe
-from qapflow.train.recipe_layers import kernel_names, layer_names
-from qapflow.train.recipe_schedule import last_change, pruning_end, total_epochs
+from qapflow.train.recipes.schedule import last_change, pruning_end, total_epochs
 
 PARTS = (DataRecipe, ModelRecipe, QuantizationRecipe, PruningRecipe, TrainingRecipe, SearchRecipe)
 

@@ -8,7 +8,7 @@ import pytest
 
 from qapflow.cli import main
 from qapflow.errors import ToolMissing
-from qapflow.train.points import choose, read_rows, standard_error, write_row
+from qapflow.train.saving.points import choose, read_rows, standard_error, write_row
 
 RECIPE = """
 name: small
@@ -121,8 +121,8 @@ def test_missing_packages_are_named(monkeypatch, capsys):
 @pytest.mark.needs_keras
 def test_units_are_pruned_by_weights_and_by_values():
     from qapflow.train.libraries import load_keras
-    from qapflow.train.masks import attached_masks
-    from qapflow.train.units import find_units, prune_units
+    from qapflow.train.pruning.masks import attached_masks
+    from qapflow.train.pruning.units import find_units, prune_units
 
     libraries = load_keras()
     keras, qkeras = libraries.keras, libraries.qkeras

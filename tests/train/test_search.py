@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from qapflow.errors import UsageError
-from qapflow.train.data import load_data
-from qapflow.train.recipe import DataRecipe, Recipe, SearchRecipe, TrainingRecipe
+from qapflow.train.recipes.recipe import DataRecipe, Recipe, SearchRecipe, TrainingRecipe
+from qapflow.train.samples.data import load_data
 from qapflow.train.search import _ask, _next, _open, dense_bops, search, vary
 
 RECIPE = Recipe(

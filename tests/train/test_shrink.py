@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from qapflow.train.architecture import build_model
-from qapflow.train.finalizing import finalize
-from qapflow.train.recipe import (
+from qapflow.train.pruning.shrink import shrink
+from qapflow.train.pruning.units import prune_units
+from qapflow.train.recipes.recipe import (
     ConvRecipe,
     DenseRecipe,
     FlattenRecipe,
@@ -14,8 +15,7 @@ from qapflow.train.recipe import (
     QuantizationRecipe,
     Recipe,
 )
-from qapflow.train.shrink import shrink
-from qapflow.train.units import prune_units
+from qapflow.train.saving.finalizing import finalize
 
 pytestmark = [pytest.mark.needs_keras, pytest.mark.filterwarnings("ignore")]
 

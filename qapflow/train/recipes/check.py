@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qapflow.errors import UsageError
-from qapflow.train.recipe import (
+from qapflow.train.recipes.errors import nearest
+from qapflow.train.recipes.layers import kernel_names, layer_names
+from qapflow.train.recipes.recipe import (
     FLOAT_BITS,
     DenseRecipe,
     ModelRecipe,
@@ -13,9 +15,7 @@ from qapflow.train.recipe import (
     Recipe,
     SearchRecipe,
 )
-from qapflow.train.recipe_errors import nearest
-from qapflow.train.recipe_layers import kernel_names, layer_names
-from qapflow.train.recipe_schedule import changes, pruning_end, total_epochs
+from qapflow.train.recipes.schedule import changes, pruning_end, total_epochs
 
 Finding = tuple[str, str, str]  # key, what is wrong, the way out
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qapflow.train.bias import Bias, hold_exactly
-from qapflow.train.export import clone_with
 from qapflow.train.libraries import load_keras
-from qapflow.train.units import Units, find_units
+from qapflow.train.pruning.bias import Bias, hold_exactly
+from qapflow.train.pruning.units import Units, find_units
+from qapflow.train.saving.export import clone_with
 
 Array = NDArray[Any]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from qapflow.errors import UsageError
 from qapflow.train.libraries import load_keras
-from qapflow.train.masks import Masks, all_layers, attach_masks, read_masks, set_masks
+from qapflow.train.pruning.masks import Masks, all_layers, attach_masks, read_masks, set_masks
 
 Array = NDArray[Any]
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qapflow.errors import ToolMissing, UsageError
-from qapflow.train.labels import Labels
-from qapflow.train.recipe import DataRecipe
+from qapflow.train.recipes.recipe import DataRecipe
+from qapflow.train.samples.labels import Labels
 
 Rows = NDArray[np.int64]
 

@@ -15,12 +15,13 @@ from qapflow.cost.model import cost_of_model
 from qapflow.lower.files import write_file
 from qapflow.settings import BuildSettings
 from qapflow.train.checkpoint import Position
-from qapflow.train.data import Data
-from qapflow.train.finalizing import Finalized, finalize
 from qapflow.train.libraries import load_keras
 from qapflow.train.loop import Job
-from qapflow.train.masks import KERNELS, all_layers, attached_masks, read_masks, sparsity
-from qapflow.train.metrics import (
+from qapflow.train.pruning.masks import KERNELS, all_layers, attached_masks, read_masks, sparsity
+from qapflow.train.recipes.recipe import FLOAT_BITS, Recipe
+from qapflow.train.samples.data import Data
+from qapflow.train.saving.finalizing import Finalized, finalize
+from qapflow.train.saving.metrics import (
     States,
     artificial_intelligence_quotient,
     join_states,
@@ -28,8 +29,7 @@ from qapflow.train.metrics import (
     neural_efficiency,
     observe_states,
 )
-from qapflow.train.proof import batch_size, values_of
-from qapflow.train.recipe import FLOAT_BITS, Recipe
+from qapflow.train.saving.proof import batch_size, values_of
 from qapflow.train.stages import Stage
 
 Array = NDArray[Any]

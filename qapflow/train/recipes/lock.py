@@ -16,7 +16,7 @@ from pydantic import ValidationError
 import qapflow
 from qapflow.errors import UsageError
 from qapflow.lower.files import write_file
-from qapflow.train.recipe import Recipe
+from qapflow.train.recipes.recipe import Recipe
 
 PACKAGES = (
     "tensorflow",

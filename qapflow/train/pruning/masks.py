@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from qapflow.errors import UsageError
 from qapflow.train.libraries import load_keras
-from qapflow.train.switching import retrace
+from qapflow.train.quantization.switching import retrace
 
 Array = NDArray[Any]
 

@@ -11,8 +11,8 @@ from typing import Any, cast
 from pydantic import BaseModel, ValidationError
 
 from qapflow.errors import UsageError
-from qapflow.train.recipe import Recipe
-from qapflow.train.recipe_yaml import Lines, Location
+from qapflow.train.recipes.recipe import Recipe
+from qapflow.train.recipes.yaml import Lines, Location
 
 # Type of pydantic's error -> what the value must be; braces hold pydantic's context.
 _MUST = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from qapflow.train.recipe import ConvRecipe, DenseRecipe, ModelRecipe
+from qapflow.train.recipes.recipe import ConvRecipe, DenseRecipe, ModelRecipe
 
 OUTPUT = "output"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from qapflow.frontend.quantizers.parse import parse_quantizer
 from qapflow.train.libraries import load_keras
-from qapflow.train.recipe import FLOAT_BITS, QuantizationRecipe
+from qapflow.train.recipes.recipe import FLOAT_BITS, QuantizationRecipe
 
 LEAST_BIAS_BITS = 6
 
@@ -50,7 +50,7 @@ def make_quantizer(text: str | None) -> Any:
         return None
     parsed = parse_quantizer(text)
     if parsed is not None and parsed.kind == "quantized_bits" and parsed["integer"] < 0:
-        from qapflow.train.keras_classes import FixedPoint
+        from qapflow.train.quantization.keras_classes import FixedPoint
 
         return FixedPoint(int(parsed["bits"]), int(parsed["integer"]), alpha=1.0)
     return load_keras().qkeras.quantizers.get_quantizer(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qapflow.train.switching import leaf_layers
+from qapflow.train.quantization.switching import leaf_layers
 
 
 def freeze_statistics(model: Any, *, frozen: bool = True) -> list[str]:

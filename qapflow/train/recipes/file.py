@@ -12,11 +12,11 @@ from pydantic import BaseModel, ValidationError
 
 from qapflow.errors import UsageError
 from qapflow.resources import templates_dir
-from qapflow.train.lock import locked_recipe, read_lock
-from qapflow.train.recipe import Recipe
-from qapflow.train.recipe_check import check_recipe
-from qapflow.train.recipe_errors import nearest, recipe_error
-from qapflow.train.recipe_yaml import parse_yaml
+from qapflow.train.recipes.check import check_recipe
+from qapflow.train.recipes.errors import nearest, recipe_error
+from qapflow.train.recipes.lock import locked_recipe, read_lock
+from qapflow.train.recipes.recipe import Recipe
+from qapflow.train.recipes.yaml import parse_yaml
 
 FILES = (".npz", ".csv", ".parquet")
 """Suffixes that make a data source a file."""

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qapflow.errors import UsageError
-from qapflow.train.labels import Labels, number_labels
-from qapflow.train.recipe import ConvRecipe, DataRecipe, ModelRecipe, PoolRecipe
-from qapflow.train.samples import check_samples, feature_names
-from qapflow.train.scaling import Scaling, fit_scaling, scale
-from qapflow.train.sources import Samples, read_samples
-from qapflow.train.splits import noisy, split_test, split_validation
+from qapflow.train.recipes.recipe import ConvRecipe, DataRecipe, ModelRecipe, PoolRecipe
+from qapflow.train.samples.check import check_samples, feature_names
+from qapflow.train.samples.labels import Labels, number_labels
+from qapflow.train.samples.scaling import Scaling, fit_scaling, scale
+from qapflow.train.samples.sources import Samples, read_samples
+from qapflow.train.samples.splits import noisy, split_test, split_validation
 
 Real = NDArray[np.float32]
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from qapflow.errors import UsageError
 from qapflow.train.libraries import load_keras
-from qapflow.train.quantizers import make_quantizer, relu, signed
-from qapflow.train.switching import ACTIVATIONS, OFF, leaf_layers, retrace, unquantized
+from qapflow.train.quantization.quantizers import make_quantizer, relu, signed
+from qapflow.train.quantization.switching import ACTIVATIONS, OFF, leaf_layers, retrace, unquantized
 
 Array = NDArray[Any]
 QuantizerTexts = dict[str, dict[str, str]]

@@ -12,10 +12,10 @@ import numpy as np
 
 from qapflow.errors import CheckFailed, UsageError
 from qapflow.frontend.model import Loaded, LoadOptions
-from qapflow.train.export import export_model
-from qapflow.train.proof import Proof, Real, Values, prove, values_of
-from qapflow.train.shrink import shrink as drop_dead_units
-from qapflow.train.switching import is_switched_off
+from qapflow.train.pruning.shrink import shrink as drop_dead_units
+from qapflow.train.quantization.switching import is_switched_off
+from qapflow.train.saving.export import export_model
+from qapflow.train.saving.proof import Proof, Real, Values, prove, values_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,13 @@ from typing import Any
 import numpy as np
 
 from qapflow.train.libraries import load_keras
-from qapflow.train.quantizers import bias_quantizer, make_quantizer, relu, weight_quantizer
-from qapflow.train.recipe import FLOAT_BITS, LayerBits, QuantizationRecipe
+from qapflow.train.quantization.quantizers import (
+    bias_quantizer,
+    make_quantizer,
+    relu,
+    weight_quantizer,
+)
+from qapflow.train.recipes.recipe import FLOAT_BITS, LayerBits, QuantizationRecipe
 
 WEIGHTED = {
     "Dense": "QDense",
@@ -90,7 +95,7 @@ def _weighted(
     *,
     ends: bool,
 ) -> Replacement:
-    from qapflow.train import keras_classes
+    from qapflow.train.quantization import keras_classes
 
     name = _name(layer.activation)
     activation = _activation(name, bits, ends=ends)

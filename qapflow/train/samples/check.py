@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qapflow.errors import UsageError
-from qapflow.train.sources import Samples
+from qapflow.train.samples.sources import Samples
 
 
 def check_samples(samples: Samples, shape: tuple[int, ...] | None, at: str) -> Samples:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qapflow.errors import ToolMissing, UsageError
-from qapflow.train.recipe import DataRecipe
+from qapflow.train.recipes.recipe import DataRecipe
 
 Array = NDArray[Any]
 PAIR = ("x", "y")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qapflow.train.recipe import Recipe
+from qapflow.train.recipes.recipe import Recipe
 
 
 def last_change(recipe: Recipe) -> int:

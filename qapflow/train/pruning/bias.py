@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qapflow.train.quantizers import make_quantizer, signed
+from qapflow.train.quantization.quantizers import make_quantizer, signed
 
 Array = NDArray[Any]
 

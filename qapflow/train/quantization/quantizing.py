@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qapflow.errors import ModelUnsupported, Unsupported, UsageError
-from qapflow.train.integer_bits import choose_integer_bits
 from qapflow.train.libraries import load_keras
-from qapflow.train.quantizers import signed
-from qapflow.train.recipe import FLOAT_BITS, LayerBits, QuantizationRecipe
-from qapflow.train.replace import KEPT, WEIGHTED, Replacement, replace_layer
-from qapflow.train.switching import switch
+from qapflow.train.quantization.integer_bits import choose_integer_bits
+from qapflow.train.quantization.quantizers import signed
+from qapflow.train.quantization.replace import KEPT, WEIGHTED, Replacement, replace_layer
+from qapflow.train.quantization.switching import switch
+from qapflow.train.recipes.recipe import FLOAT_BITS, LayerBits, QuantizationRecipe
 
 __all__ = ["choose_integer_bits", "quantize", "switch"]
 

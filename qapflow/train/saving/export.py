@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qapflow.train.libraries import custom_objects, load_keras
-from qapflow.train.switching import quantizing
+from qapflow.train.quantization.switching import quantizing
 
 Array = NDArray[np.float32]
 
@@ -68,7 +68,7 @@ def strip_wrappers(model: Any) -> Any:
 
 def export_layer(layer: Any) -> tuple[Any, list[Array]]:
     """Return the layer of the saved model (without weights yet) and its weights in order."""
-    from qapflow.train.keras_classes import PLAIN
+    from qapflow.train.quantization.keras_classes import PLAIN
 
     kind = PLAIN.get(type(layer), type(layer))
     with quantizing(layer):

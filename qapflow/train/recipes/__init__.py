@@ -1,0 +1,1 @@
+"""Recipes: what a training does, as YAML, checked, with every default."""

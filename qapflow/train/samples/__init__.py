@@ -1,0 +1,1 @@
+"""The samples of a training: read, checked, labelled, divided and scaled."""

@@ -1,0 +1,1 @@
+"""The end of a training: the model as a file, proved, measured."""
