@@ -27,10 +27,10 @@ LEAST_ROWS = 3
 Key = tuple[str, str, str]
 
 
-def all_samples(folder: Path) -> dict[Key, list[Sample]]:
-    """Return samples by (kind, tool, family), in a fixed order."""
+def all_samples(folder: Path, names: tuple[str, ...] = ("",)) -> dict[Key, list[Sample]]:
+    """Return samples by (kind, tool, family), in a fixed order; `names` as in `single_layers`."""
     found: dict[Key, list[Sample]] = defaultdict(list)
-    for sample in (*single_layers(folder), *modules(folder)):
+    for sample in (*single_layers(folder, names), *modules(folder)):
         module = sample.module
         found[module.kind, module.tool, module.family].append(sample)
     return {key: found[key] for key in sorted(found)}

@@ -62,8 +62,7 @@ def rebuild(design: Design) -> Net:
     kind = Fixed(True, design.weight_bits, design.weight_bits - design.weight_integer)
     zero = Const(np.zeros((), np.int64), Fixed(False, 1, 0))
     for layer, (n_in, n_out) in enumerate(itertools.pairwise(SIZES), start=1):
-        limit = np.sqrt(6 / n_in) if kind.integer > 1 else 0.9
-        values = rng.uniform(-limit, limit, (n_in, n_out))
+        values = rng.normal(0, np.sqrt(2 / (n_in + n_out)), (n_in, n_out))  # Glorot's
         values[rng.random((n_in, n_out)) < design.zeros] = 0
         codes, _ = kind.encode(values)
         edge = builder.add(f"fc{layer}", Dense(Const(codes, kind)), edge)

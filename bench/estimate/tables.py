@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from qapflow.estimate.kernel import DSP_SUM_BITS, Kernel, describe, sum_width
+from qapflow.estimate.kernel import DSP_SUM_BITS, HARD_ADDERS, Kernel, describe, sum_width
 from qapflow.estimate.latency import tree_cycles
 from qapflow.estimate.module import SEVEN, ULTRASCALE, Module, matrix_kind
 from qapflow.ir.fixed import Codes, Fixed
@@ -71,12 +71,14 @@ def read_codes(path: Path, bits: int) -> Codes:
     return np.clip(np.rint(found[0].astype(np.float64) * limit), -limit, limit - 1).astype(np.int64)
 
 
-def single_layers(folder: Path) -> Iterator[Sample]:
-    """Give the synthesised single layers, from their model files."""
+def single_layers(folder: Path, names: tuple[str, ...] = ("",)) -> Iterator[Sample]:
+    """Give the synthesised single layers whose name starts so, from their model files."""
     for row in read_rows(folder / "dense_single_layer.csv"):
         reuse = int(row["rf"])
         if row["hls_synth_success"] != "True" or (row["strategy"] == "latency" and reuse > 1):
             continue  # the latency strategy is planned with reuse factor 1
+        if not row["model_name"].startswith(names):
+            continue
         bits, shape = int(row["prec"]), (int(row["d_in"]), int(row["d_out"]))
         path = folder / "models" / Path(row["model_file"]).name
         if not path.is_file():
@@ -178,7 +180,7 @@ def kernel_of(row: dict[str, str]) -> Kernel:
         accumulator_width=accumulator,
         nonzeros=nonzeros,
         dsp_constants=dsp,
-        lut_adders=number(row, "u_lut_adds") + 2.2 * (hard - dsp),
+        lut_adders=number(row, "u_lut_adds") + HARD_ADDERS * (hard - dsp),
         negated_powers=_negated(number(row, "n_pow2"), n_in, weight_width),
         digits=int(number(row, "csd_sum")),
         max_terms=int(number(row, "max_terms")),

@@ -32,5 +32,5 @@ def estimate_on(net: Net, target: Target, **choices: Any) -> BoardEstimate:
         layers=found.layers,
         fits=fits,
         headroom=headroom,
-        notes=(*plan.notes, *found.missing),
+        notes=(*plan.notes, *map(str, found.risks), *found.missing),
     )

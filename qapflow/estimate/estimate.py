@@ -12,6 +12,7 @@ from qapflow.estimate.latency import plain_cycles
 from qapflow.estimate.matrix import Row, estimate_matrix
 from qapflow.estimate.module import STANDS_IN, family_group
 from qapflow.estimate.plain import fifo_cost, plain_cost
+from qapflow.estimate.preflight import Risk, preflight
 from qapflow.estimate.stages import later_stages
 from qapflow.ir.net import Net, Node
 from qapflow.ir.ops import Conv, Dense, Input, Reshape, Scan
@@ -30,13 +31,15 @@ FASTEST, SLOWEST = 0.4, 4.0
 class Figures:
     """Estimates of a design: csynth figures by node and in total, and later stages in total.
 
-    A figure without reports behind it is left out; `missing` says which, and why.
+    A figure without reports behind it is left out; `missing` says which, and why. `risks` are
+    layers that the tools will not finish.
     """
 
     layers: Estimates
     totals: Totals
     stages: dict[str, Totals] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    risks: tuple[Risk, ...] = ()
     calibration: str = ""
 
 
@@ -55,11 +58,14 @@ def estimate(
     """
     calibration = calibration or current()
     if reason := refuse(plan, target, calibration):
-        return Figures({}, (), {}, (f"no estimate: {reason}",), calibration.version)
+        said = (f"no estimate: {reason}",)
+        return Figures({}, (), {}, said, preflight(net, plan, calibration), calibration.version)
     layers, missing = _layers(net, plan, target, calibration)
     totals = total(net, plan, layers, float(calibration.facts.get("correlation", 0.5)))
     stages = later_stages(totals, plan, target, calibration)
-    return Figures(layers, totals, stages, tuple(dict.fromkeys(missing)), calibration.version)
+    risks = preflight(net, plan, calibration)
+    reasons = tuple(dict.fromkeys(missing))
+    return Figures(layers, totals, stages, reasons, risks, calibration.version)
 
 
 def refuse(plan: Plan, target: Target, calibration: Calibration) -> str:

@@ -12,7 +12,7 @@ CSYNTH, POST_SYNTH = "csynth", "post-synthesis"
 JUDGED = (0.3, 3.0)  # factors where no report covers a formula: a judgement, and said to be one
 
 # Added to both sides of report / estimate, so that zeros and counts of a few have factors too.
-SMOOTH = {"dsp": 4.0, "bram18": 4.0}
+SMOOTH = {"dsp": 4.0, "bram18": 4.0, "ff": 100.0, "lut": 20.0}
 
 # Facts of a design that a calibration's region is about: (name, less, more).
 _FACTS = {

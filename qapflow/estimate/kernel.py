@@ -14,6 +14,7 @@ from qapflow.ir.fixed import Codes, Fixed
 from qapflow.ir.ops import Conv, Dense
 
 DSP_DIGITS = 3  # constants with fewer signed digits are built from at most one adder
+HARD_ADDERS = 2.2  # such a constant costs like so many adders where it is no DSP
 DSP_SUM_BITS = 21  # factors with fewer bits together are multiplied in LUTs
 TREE_GROWTH = 1.7  # bits by which the adders of a tree are wider than its leaves, on average
 
@@ -61,8 +62,8 @@ def describe(
     groups = op.groups if isinstance(op, Conv) else 1
     digits = count_digits(matrix)
     distinct = np.zeros(3, np.float64)
-    for block, block_digits in _blocks(matrix, digits, groups):
-        distinct += _count_distinct(block, block_digits, source.width)
+    for block in _blocks(matrix, groups):
+        distinct += _count_distinct(block, source.width)
     nonzero = matrix != 0
     lost = max(source.frac + op.weight.type.frac - accumulator.frac, 0)
     return Kernel(
@@ -116,27 +117,28 @@ def lane_bits(matrix: Codes, reuse_factor: int) -> int:
     return max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + 1
 
 
-def _blocks(matrix: Codes, digits: NDArray[np.int64], groups: int) -> list[tuple[Any, Any]]:
+def _blocks(matrix: Codes, groups: int) -> list[Codes]:
     width = matrix.shape[1] // groups
-    cuts = [slice(g * width, (g + 1) * width) for g in range(groups)]
-    return [(matrix[:, cut], digits[:, cut]) for cut in cuts]
+    return [matrix[:, g * width : (g + 1) * width] for g in range(groups)]
 
 
-def _count_distinct(block: Codes, digits: NDArray[np.int64], in_width: int) -> NDArray[np.float64]:
+def _count_distinct(block: Codes, in_width: int) -> NDArray[np.float64]:
     """Count distinct constants a row: DSPs, CSD adders of the others, negated powers of two."""
     if not block.size:
         return np.zeros(3, np.float64)
-    order = np.argsort(block, axis=1, kind="stable")
-    codes = np.take_along_axis(block, order, axis=1)
-    counts = np.take_along_axis(digits, order, axis=1)
-    first = np.ones(codes.shape, bool)
-    first[:, 1:] = codes[:, 1:] != codes[:, :-1]
-    codes, counts = codes[first], counts[first]
+    if block.dtype != object and np.abs(block).max() < 1 << 15:
+        block = block.astype(np.int16)  # sorts far faster
+    ordered = np.sort(block, axis=1)
+    first = np.ones(ordered.shape, bool)
+    first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    codes = ordered[first]
+    counts = count_digits(codes.astype(object if block.dtype == object else np.int64))
     below = codes < 0
     real = np.abs(codes.astype(np.float64)) - below  # as wide as the magnitude, less one
     bits = np.frexp(real)[1] + below
     hard = (counts >= DSP_DIGITS) & is_dsp(in_width, bits)
-    adders = np.maximum(counts - 1, 0)[~hard].sum()
+    each = np.where(counts >= DSP_DIGITS, HARD_ADDERS, np.maximum(counts - 1, 0))
+    adders = each[~hard].sum()
     return np.array([hard.sum(), adders, (below & (counts == 1)).sum()], np.float64)
 
 

@@ -99,8 +99,9 @@ def assemble(
         budgets=(),
         tools=found.tools,
         overflow_statement=state_overflow(proof),
-        notes=_notes(plan, target, (*figures.missing, *found.notes)),
+        notes=_notes(plan, target, (*map(str, figures.risks), *figures.missing, *found.notes)),
         overflow=proof,
+        stages=tuple(sorted(figures.stages.items())),
         bisection=found.bisection,
         open_synthesis=found.open_synthesis,
     )

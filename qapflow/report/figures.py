@@ -234,6 +234,7 @@ class Report:
     notes: tuple[str, ...] = ()
     overflow: OverflowProof | None = None
     open_synthesis: OpenSynthesis | None = None  # where `qapflow synth` was run on this build
+    stages: tuple[tuple[str, tuple[tuple[str, Figure], ...]], ...] = ()  # estimates of later stages
     bisection: Bisection | None = None  # where `qapflow verify --bisect` was run on this build
 
     @property

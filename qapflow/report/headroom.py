@@ -40,6 +40,11 @@ def best_figures(totals: Totals) -> dict[str, Figure]:
     return best
 
 
+def origin(figure: Figure) -> str:
+    """Return where a figure comes from; an estimate is of what C synthesis would report."""
+    return "csynth estimate" if figure.source is Source.ESTIMATE else figure.source.value
+
+
 def capacity(target: Target, name: str) -> int:
     """Return how many of a resource the board has."""
     return int(getattr(target.resources, name))

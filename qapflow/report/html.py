@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from qapflow.report import bisection, open_synthesis, overflow, plots, words
+from qapflow.report import bisection, estimates, open_synthesis, overflow, plots, words
 from qapflow.report.figures import Report
 from qapflow.report.headroom import best_figures
 from qapflow.resources import templates_dir
@@ -37,6 +37,8 @@ def render_html(report: Report) -> str:
         notes=(*words.estimate_notes(report), *report.notes),
         resources=resources,
         shows_slr=any(kind == "slr" for row in resources.rows for _, kind, _ in row.marks),
+        layer_plots=estimates.layer_plots(report),
+        stages=estimates.stage_table(report),
         latency_plot=plots.latency_plot(report),
         activations=plots.activation_plot(report),
         weights=plots.weight_plot(report),

@@ -16,7 +16,7 @@ from qapflow.verify.bisection import Bisection
 
 T = TypeVar("T")
 
-FORMAT = "qapflow report 3"
+FORMAT = "qapflow report 4"
 
 
 def render_json(report: Report) -> str:

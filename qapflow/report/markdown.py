@@ -6,8 +6,9 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
-from qapflow.report import bisection, open_synthesis, overflow, words
+from qapflow.report import bisection, estimates, open_synthesis, overflow, words
 from qapflow.report.figures import LayerReport, Report
+from qapflow.report.headroom import origin
 from qapflow.synth.open.result import OpenSynthesis
 from qapflow.verify.bisection import Bisection
 
@@ -36,12 +37,15 @@ def _summary(report: Report) -> Iterable[str]:
         [
             [
                 usage.title, words.used(usage), words.span(usage.figure) or "-",
-                words.share(usage.board), words.share(usage.slr), usage.figure.source.value,
+                words.share(usage.board), words.share(usage.slr), origin(usage.figure),
             ]
             for usage in words.usages(report)
         ],
         "lrrrrl",
     )  # fmt: skip
+    titles, rows = estimates.stage_table(report)
+    if rows:
+        yield table_of(list(titles), [list(row) for row in rows], "l" + "r" * (len(titles) - 1))
     yield escape(report.headroom)
     yield table_of(
         ["budget", "limit and actual", "", "source"],

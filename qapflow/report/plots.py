@@ -13,7 +13,7 @@ from qapflow.estimate.compose import MODULE_CYCLES
 from qapflow.ir.fixed import Fixed
 from qapflow.report import words
 from qapflow.report.figures import LayerReport, Report
-from qapflow.report.headroom import GUIDE_PERCENT
+from qapflow.report.headroom import GUIDE_PERCENT, origin
 
 WIDTH, LEFT, RIGHT = 1100, 170, 330
 SPAN = WIDTH - LEFT - RIGHT
@@ -125,7 +125,7 @@ def _resource_row(
     if figure.low is not None and words.span(figure) and figure.value:
         ends = (usage.board * figure.low / figure.value, _high_percent(usage))
         whisker = (scale(ends[0], limit), scale(ends[1], limit))
-    detail = " · ".join(filter(None, (words.span(figure, "short"), figure.source.value)))
+    detail = " · ".join(filter(None, (words.span(figure, "short"), origin(figure))))
     value = f"{words.count(figure.value)} = {words.share(usage.board)}"
     bars = _stack(report, usage, colours, limit)
     return Row(usage.title, bars, value, detail, tuple(marks), whisker)
@@ -196,7 +196,7 @@ def _time_row(
     ns = words.count(round(cycles * report.clock_ns, 1))
     title = f"{layer.name}: {words.count(cycles)} cycles, {ns} ns, from cycle {words.count(begin)}"
     bar = Bar(x, max(round(scale(begin + cycles, limit) - x, 2), 2.0), kind, title)
-    detail = " · ".join(filter(None, (words.span(figure, "short"), figure.source.value)))
+    detail = " · ".join(filter(None, (words.span(figure, "short"), origin(figure))))
     value = f"{words.plural(round(cycles), 'cycle')}, II {words.count(interval)}"
     return Row(layer.name, (bar,), value, detail)
 

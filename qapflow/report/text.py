@@ -9,10 +9,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from qapflow.report import bisection, open_synthesis, overflow, words
+from qapflow.report import bisection, estimates, open_synthesis, overflow, words
 from qapflow.report.console import to_text
 from qapflow.report.figures import Figure, LayerReport, Report
-from qapflow.report.headroom import best_figures
+from qapflow.report.headroom import best_figures, origin
 from qapflow.report.parts import NAME, SHORT_NAME, add_row, make_table, say, section
 from qapflow.report.words import printable
 
@@ -33,6 +33,7 @@ def _sections(report: Report) -> Iterable[RenderableType]:
     yield from section("Performance", _performance(report))
     yield from section("Resources", _resources(report), say(report.headroom))
     yield from section("Figures by source", _by_source(report))
+    yield from section("Estimates by stage", _by_stage(report))
     if report.open_synthesis is not None:
         yield from section("Open synthesis", *open_synthesis.parts(report.open_synthesis))
     yield from section("Layers", _layers(report.layers))
@@ -71,9 +72,7 @@ def _performance(report: Report) -> RenderableType | None:
         ("new sample", "ii_cycles", words.interval_text(report)),
     ):
         if text:
-            table.add_row(
-                Text(title), Text(text), Text(f"[{best[name].source.value}]", style="dim")
-            )
+            table.add_row(Text(title), Text(text), Text(f"[{origin(best[name])}]", style="dim"))
     return table if table.row_count else None
 
 
@@ -85,8 +84,19 @@ def _resources(report: Report) -> RenderableType:
     for usage in words.usages(report):
         cells = [usage.title, words.used(usage), words.span(usage.figure)]
         cells += [words.share(usage.board)] + ([words.share(usage.slr)] if dies else [])
-        add_row(table, [*cells, usage.figure.source.value])
+        add_row(table, [*cells, origin(usage.figure)])
     return table
+
+
+def _by_stage(report: Report) -> RenderableType | None:
+    titles, rows = estimates.stage_table(report)
+    if not rows:
+        return None
+    table = make_table((titles[0], "left"), *((title, "right") for title in titles[1:]))
+    for row in rows:
+        add_row(table, row)
+    lines = [Text(printable(line), style="dim") for line in estimates.unsure_lines(report)]
+    return Group(table, *lines)
 
 
 def _by_source(report: Report) -> RenderableType | None:
@@ -132,8 +142,8 @@ def _costs(report: Report) -> RenderableType | None:
     table = make_table(("layer", "left"), *((SHORT_TITLES[n], "right") for n in names))
     for layer, row in zip(rows, cells, strict=True):
         add_row(table, [words.clip(layer.name, NAME), *row])
-    sources = {f.source.value for layer in rows for f in layer.figures.values()}
-    low_high = "; low-high in brackets" if "estimate" in sources else ""
+    sources = {origin(f) for layer in rows for f in layer.figures.values()}
+    low_high = "; low-high in brackets" if "csynth estimate" in sources else ""
     about = f"source: {', '.join(sorted(sources))}{low_high}"
     return Group(table, Text(about, style="dim"))
 

@@ -152,6 +152,7 @@ def report():
     )
     first = Difference("fc|1", "fc|1", 3, (0, 2), -5, -4, -0.3125, -0.25, "truncated, not rounded")
     return Report(
+        stages=(("post-synthesis", (("lut", estimated(5000.0, "lut", 2000.0, 8000.0)),)),),
         model="digits & co.h5",
         model_digest="ab" * 32,
         net_digest="cd" * 32,

@@ -96,7 +96,8 @@ def test_html_shows_every_section(report):
     titles = re.findall(r"<h2>([A-Za-z ,]+?) ?(?:<|$)", text)
     assert titles == [
         "Fits the board", "Resources against the board", "Figures by source",
-        "Latency along the network", "Ranges against types", "Pruning ledger", "Layers",
+        "Layer by layer, with error bars", "Estimates by stage", "Latency along the network",
+        "Ranges against types", "Pruning ledger", "Layers",
         "Overflow", "Verification", "Open synthesis", "Budgets", "Tools", "Notes",
     ]  # fmt: skip
 
