@@ -19,6 +19,8 @@ from qapflow.rtl.stream.blocks import Block, Graph
 
 SHALLOW = 2
 SAMPLES = 2
+CLOCKS = 8
+"""Clocks of a beat that are played of shared multipliers, which may take thousands."""
 
 Step = tuple[tuple[int, ...], bool]  # inputs that a beat is taken of, and whether one is given
 
@@ -77,8 +79,9 @@ def _(work: kinds.Braid, inputs: int) -> list[Step]:
 
 @steps_of.register
 def _(work: kinds.Mac, inputs: int) -> list[Step]:
-    total = work.beats * work.clocks
-    return [((0,) if n % work.clocks == 0 else (), n == total - 1) for n in range(total)]
+    clocks = min(work.clocks, CLOCKS)
+    total = work.beats * clocks
+    return [((0,) if n % clocks == 0 else (), n == total - 1) for n in range(total)]
 
 
 @steps_of.register
@@ -121,6 +124,8 @@ def channels(graph: Graph) -> tuple[Channel, ...]:
 
 def size_channels(graph: Graph, delays: Mapping[str, int]) -> dict[Channel, int]:
     """Return the depth of each channel; `delays` are clocks through each block, by its name."""
+    if all(len(block.inputs) < 2 for block in graph.blocks):
+        return dict.fromkeys(channels(graph), SHALLOW)  # nothing ever waits for two
     run = _Run(graph, delays)
     run.play()
     empty = _Run(graph, {})
