@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 CORPUS ?= ../shared/corpus
 PYTEST = $(BIN)/python -m pytest
 
-.PHONY: synth-check synth-baselines help demo install features test fast check lint types golden bench calibrate corpus fuzz fuzz-archives size wheel clean compiler
+.PHONY: synth-check synth-baselines help demo install features test fast check lint types golden bench calibrate corpus pruning fuzz fuzz-archives size wheel clean compiler
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,9 @@ calibrate: $(VENV)/.stamp-dev ## fit the estimates to tables of reports: GROUNDT
 
 corpus: $(VENV)/.stamp-dev compiler ## build every model of a folder: CORPUS=folder [CORPUS_OPTIONS="--fresh ..."]
 	$(BIN)/python -m bench.corpus "$(CORPUS)" $(CORPUS_OPTIONS)
+
+pruning: $(VENV)/.stamp-dev ## bits x sparsity x method on one data set: DATA=file.npz [PRUNING_OPTIONS="..."]
+	$(BIN)/python -m bench.pruning "$(DATA)" -o build/pruning/$(basename $(notdir $(DATA))) $(PRUNING_OPTIONS)
 
 features: $(VENV)/.stamp-dev compiler ## measure every feature against Keras and renew docs/features.md
 	$(BIN)/python bench/features.py
