@@ -117,11 +117,17 @@ def multiply(rows: Symbols, weight: Const, fabric: Fabric) -> Symbols:
 def _multiply(rows: Symbols, kernel: F64, fabric: Fabric) -> Symbols:
     from alkaid.trace import FVArray
 
-    if all(x.low == x.high for x in rows.ravel()):
-        values = np.array([float(x.low) for x in rows.ravel()]).reshape(rows.shape)
-        return each(lambda v: constant(v, fabric), np.asarray(values @ kernel, dtype=object))
-    found = FVArray(rows, hwconf=fabric.prices) @ kernel
-    return each(lambda x: x if hasattr(x, "kif") else constant(x, fabric), np.asarray(found))
+    fixed = np.array([all(x.low == x.high for x in row) for row in rows], bool)
+    result = np.empty((len(rows), kernel.shape[1]), dtype=object)
+    if fixed.any():  # alkaid takes no row without a variable
+        values = np.array([[float(x.low) for x in row] for row in rows[fixed]])
+        result[fixed] = each(lambda v: constant(v, fabric), np.asarray(values @ kernel, object))
+    if not fixed.all():
+        found = FVArray(rows[~fixed], hwconf=fabric.prices) @ kernel
+        result[~fixed] = each(
+            lambda x: x if hasattr(x, "kif") else constant(x, fabric), np.asarray(found)
+        )
+    return result
 
 
 def total(arrays: Sequence[Symbols]) -> Symbols:

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qapflow.errors import ToolFailed, ToolMissing
 from qapflow.ir.builder import NetBuilder
@@ -11,6 +13,7 @@ from qapflow.rtl.sim import tools
 from qapflow.rtl.sim.simulate import Stalls, simulate
 from tests.lower import test_simulation as networks
 from tests.rtl.designs import corners, perceptron, write
+from tests.rtl.stream.test_simulation import layer
 
 pytestmark = pytest.mark.needs_alkaid
 STALLS = (Stalls(), Stalls(45, 0, 3), Stalls(0, 60, 4), Stalls(30, 50, 5))
@@ -85,6 +88,29 @@ def test_operations_of_every_kind_at_length(tmp_path, make):
     net = net[0] if isinstance(net, tuple) else net
     design, codes, expected = write(net, tmp_path)
     found = simulate(tmp_path, design, codes, simulator="icarus")
+    assert wrong(found, expected) == []
+
+
+@pytest.mark.needs_icarus
+@pytest.mark.needs_ghdl
+@settings(max_examples=6, deadline=None)
+@given(data=st.data())
+def test_random_networks(tmp_path_factory, data):
+    rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    builder = NetBuilder()
+    kind = st.builds(Fixed, st.booleans(), st.integers(1, 17), st.integers(-3, 12))
+    shape = st.tuples(st.integers(2, 3), st.integers(2, 3), st.integers(1, 2))
+    edges = [builder.add_input("in 1", data.draw(shape), data.draw(kind))]
+    for _ in range(data.draw(st.integers(1, 3))):
+        edges.append(layer(builder, rng, edges[-1], data.draw))
+    outputs = data.draw(st.lists(st.sampled_from(edges), min_size=1, max_size=3, unique=True))
+    simulator = data.draw(st.sampled_from(["icarus", "ghdl"]))
+    clock_ns = data.draw(st.sampled_from([1.0, 3.0, 50.0]))
+    stalls = Stalls(data.draw(st.integers(0, 70)), data.draw(st.integers(0, 70)), 7)
+    folder = tmp_path_factory.mktemp("net")
+    net = builder.finish(tuple(outputs))
+    design, codes, expected = write(net, folder, language(simulator), 8, clock_ns)
+    found = simulate(folder, design, codes, stalls, simulator=simulator)
     assert wrong(found, expected) == []
 
 

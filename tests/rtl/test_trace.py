@@ -9,7 +9,7 @@ from qapflow.errors import ModelUnsupported
 from qapflow.ir.builder import NetBuilder
 from qapflow.ir.fixed import Fixed, Overflow, Rounding
 from qapflow.ir.interpret import interpret
-from qapflow.ir.ops import Affine, Clip, Const, Dense, Quantize, Table, Threshold
+from qapflow.ir.ops import Affine, Clip, Const, Conv, Dense, Quantize, Table, Threshold
 from qapflow.rtl.symbols import Fabric
 from qapflow.rtl.trace import trace
 from tests.lower import test_simulation as networks
@@ -84,6 +84,17 @@ def test_wide_weights_and_factors_are_not_rounded():
     scaled = builder.add("scaled", Affine(Const(weight[:, 0], wide)), "x")
     net = builder.finish((dense, scaled))
     wrong, _ = compare(net, corner_codes(net, 50))
+    assert wrong == []
+
+
+def test_windows_that_see_only_padding_are_constants():
+    builder = NetBuilder()
+    builder.add_input("x", (2, 2, 1), Fixed(False, 3, 0))
+    weight = Const(np.array([[[[3]]]]), Fixed(True, 4, 1))
+    pads = ((1, 0), (0, 1))
+    conv = builder.add("conv", Conv(weight, None, (1, 1), pads, (1, 1)), "x")
+    net = builder.finish((conv,))
+    wrong, _ = compare(net, corner_codes(net, 20))
     assert wrong == []
 
 
