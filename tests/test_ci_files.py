@@ -19,7 +19,8 @@ def test_text(ci, golden):
 def scripts(ci):
     data = yaml.safe_load(render_ci(ci, "models/jet tagger.h5", "xcvu9p"))
     if ci == "github":
-        assert set(data) == {"name", True, "jobs"}  # YAML takes the key `on` for true
+        assert set(data) == {"name", True, "defaults", "jobs"}  # YAML takes the key `on` for true
+        assert data["defaults"]["run"]["shell"] == "bash"  # GitHub adds pipefail for this word only
         return [step["run"] for step in data["jobs"]["firmware"]["steps"] if "run" in step]
     job = data["firmware"]
     return [*job["before_script"], *job["script"]]

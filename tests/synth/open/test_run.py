@@ -5,14 +5,15 @@ from dataclasses import replace
 import pytest
 
 from qapflow.errors import UsageError
-from qapflow.rtl.design import Module
+from qapflow.rtl.design import Design, Module
 from qapflow.synth.open.engines import Engine, find_engines
 from qapflow.synth.open.kept import Kept
 from qapflow.synth.open.run import How, run_modules, synthesise
 from qapflow.synth.open.script import CellMapping, write_script
-from qapflow.synth.open.sources import Sources, read_folder
+from qapflow.synth.open.sources import Sources, read_folder, sources_of
 from qapflow.synth.open.unit import Limits, run_units
 from qapflow.verify.process import Runner
+from tests.synth.open.conftest import ADDER, TOP
 
 
 def go(engine, sources, folder, **changes):
@@ -194,3 +195,46 @@ def test_shared_process_counts_as_alone(tmp_path):
         limits=how.limits,
     )  # fmt: skip
     assert alone.cells == units["p"].cells
+
+
+def design(**changes):
+    plain = Design(
+        top="top",
+        language="verilog",
+        form="unrolled",
+        inputs=(),
+        outputs=(),
+        modules=(Module("adder", ("d",), ("src/adder.v",), 8.0),),
+        files={"src/adder.v": ADDER, "src/top.v": TOP, "m.xdc": b"", "src/t.mem": b"0"},
+        clock_ns=5.0,
+        cost_lut=8.0,
+    )
+    return replace(plain, **changes)
+
+
+def test_design_without_its_top_among_the_modules():
+    sources = sources_of(design())
+    assert [module.name for module in sources.modules] == ["adder", "top"]
+    assert sources.modules[1].files == ("src/adder.v", "src/top.v")
+    assert sorted(sources.files) == ["src/adder.v", "src/t.mem", "src/top.v"]
+
+
+def test_vhdl_is_refused():
+    with pytest.raises(UsageError, match="Yosys reads Verilog, this build's RTL is VHDL") as caught:
+        sources_of(design(language="vhdl"))
+    assert caught.value.hint == "build again with --rtl-language verilog"
+
+
+def test_data_files_are_part_of_a_module(fake, tmp_path):
+    engine, ran = fake()
+    go(engine, sources_of(design()), tmp_path)
+    files = {**design().files, "src/t.mem": b"1"}
+    go(engine, sources_of(design(files=files)), tmp_path)
+    assert ran() == ["adder", "adder", "top", "top"]
+
+
+def test_path_that_a_script_cannot_hold():
+    strange = 'a"b.v'
+    sources = Sources("m", (Module("m", (), (strange,), None),), {strange: b"module m; endmodule"})
+    with pytest.raises(UsageError, match="quote or a line break"):
+        write_script(sources, sources.modules, CellMapping("xcup"))
