@@ -59,6 +59,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--limit-s", type=float, default=600.0)
     parser.add_argument("--board", default="xcvu9p")
     parser.add_argument("--form", default="auto", choices=("auto", "unrolled", "streaming"))
+    parser.add_argument("--simulator", choices=("verilator", "icarus"))
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -71,6 +72,7 @@ def in_child(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "--samples", str(options.samples), "--board", options.board, "--form", options.form,
         "--limit-s", str(options.limit_s),
     ]  # fmt: skip
+    command += ["--simulator", options.simulator] if options.simulator else []
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=options.limit_s, check=False
@@ -130,9 +132,9 @@ def simulate_stalled(
     }
     expected = interpret(net, codes)
     start = time.monotonic()
-    free = simulate(folder, design, codes, timeout_s=options.limit_s)
-    stalls = Stalls(STALL_PERCENT, STALL_PERCENT, 7)
-    stalled = simulate(folder, design, codes, stalls, timeout_s=options.limit_s)
+    how = {"simulator": options.simulator, "timeout_s": options.limit_s}
+    free = simulate(folder, design, codes, **how)
+    stalled = simulate(folder, design, codes, Stalls(STALL_PERCENT, STALL_PERCENT, 7), **how)
     same = all(
         np.array_equal(values.reshape(expected[name].shape), expected[name])
         for found in (free, stalled)

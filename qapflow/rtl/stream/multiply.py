@@ -43,8 +43,10 @@ def shares(name: str, op: ops.Dense | ops.Conv, width: int, beats: int, sharing:
 
 
 def can_share(op: ops.Dense | ops.Conv) -> bool:
-    """Tell whether a layer has that form: all sums of all values, weights of a few words."""
-    return not (isinstance(op, ops.Conv) and op.groups > 1) and op.weight.type.width <= 32
+    """Tell whether a layer has that form: all sums of all values, constants that int64 holds."""
+    if isinstance(op, ops.Conv) and op.groups > 1:
+        return False
+    return op.weight.type.width <= 32 and (op.bias is None or op.bias.type.width <= 48)
 
 
 def is_large(op: ops.Dense | ops.Conv, width: int, sharing: Sharing) -> bool:

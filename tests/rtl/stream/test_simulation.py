@@ -30,6 +30,7 @@ from qapflow.rtl.stream.multiply import Sharing
 from qapflow.rtl.stream.write import write_streaming
 from tests.lower import test_simulation as networks
 from tests.lower.conftest import corner_codes
+from tests.rtl.designs import corners
 
 pytestmark = [pytest.mark.needs_alkaid, pytest.mark.needs_icarus]
 PLAN = Plan("vitis", "io_stream", 5.0, 27.0, {})
@@ -164,4 +165,10 @@ def test_a_table_behind_a_mover_sees_only_codes_that_come(tmp_path):
     values = Const(np.arange(-16, 10) ** 2, Fixed(False, 9, 0))  # fewer than its type has codes
     net = builder.finish((builder.add("table", Table(-16, values), pool),))
     wrong, _ = differences(net, tmp_path, UNROLLED)
+    assert wrong == []
+
+
+@pytest.mark.parametrize("sharing", [UNROLLED, SHARED])
+def test_constants_inputs_as_outputs_and_ports_named_as_keywords(tmp_path, sharing):
+    wrong, _ = differences(corners(), tmp_path, sharing, [Stalls(30, 30, 5)])
     assert wrong == []
