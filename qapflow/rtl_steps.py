@@ -136,6 +136,28 @@ def _simulated(context: Context) -> tuple[dict[str, Any], dict[str, bytes]]:
     return facts, files
 
 
+def compare_rtl(
+    context: Context, inputs: Mapping[str, Codes], outputs: Mapping[str, Codes]
+) -> Comparison | None:
+    """Simulate the RTL of a finished build on other codes [n, *shape]; None if it has none.
+
+    Raises:
+        ToolFailed: the simulator crashed or took too long.
+    """
+    from qapflow.rtl.manifest import MANIFEST, read_design
+    from qapflow.rtl.sim.simulate import simulate
+    from qapflow.verify.compare import INTERPRETER
+
+    folder = context.folder.path / RTL
+    if not (folder / MANIFEST).is_file():
+        return None
+    try:
+        found = simulate(folder, read_design(folder), inputs, timeout_s=context.settings.timeout_s)
+    except ToolMissing as error:
+        return Comparison(INTERPRETER, RTL_SIMULATION, "not run", note=error.what)
+    return _compare(context, found, outputs)
+
+
 def _compare(context: Context, found: Simulated, expected: Mapping[str, Codes]) -> Comparison:
     from qapflow.verify.compare import INTERPRETER, compare
 

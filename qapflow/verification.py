@@ -13,6 +13,7 @@ from qapflow.context import BISECTION, Context
 from qapflow.errors import ToolMissing, UsageError
 from qapflow.lower.files import write_file
 from qapflow.report.figures import Comparison, Verdict
+from qapflow.rtl_steps import compare_rtl
 from qapflow.verify.compare import INTERPRETER, compare_csim
 from qapflow.verify.compile_csim import compile_csim
 from qapflow.verify.keras_compare import KERAS, KerasCheck, compare_keras
@@ -214,6 +215,8 @@ def verify_again(
         )
     except ToolMissing as error:
         results.append(Comparison(INTERPRETER, "C simulation", "not run", note=error.what))
+    if (rtl := compare_rtl(context, codes, outputs)) is not None:
+        results.append(rtl)
     if context.settings.sanitize:
         results.append(check_losses(context, codes))
     results.append(check_keras(context, codes, outputs).comparison)

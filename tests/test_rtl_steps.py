@@ -60,6 +60,14 @@ def test_the_report_has_the_comparison_and_counted_cycles(tmp_path):
 
 
 @needs_icarus
+def test_verify_simulates_the_rtl_again_on_other_vectors(tmp_path):
+    build(tmp_path)
+    found = api.verify_build(tmp_path / "built", vectors=70, keras="no")
+    (again,) = [c for c in found if c.right == "RTL simulation"]
+    assert (again.verdict, again.samples) == ("equal", 70)
+
+
+@needs_icarus
 def test_a_second_build_runs_nothing_again(tmp_path, monkeypatch):
     first = build(tmp_path)
     monkeypatch.setattr(forms, "write_design", None)
