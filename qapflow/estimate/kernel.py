@@ -18,6 +18,8 @@ HARD_ADDERS = 2.2  # such a constant costs like so many adders where it is no DS
 DSP_SUM_BITS = 21  # factors with fewer bits together are multiplied in LUTs
 TREE_GROWTH = 1.7  # bits by which the adders of a tree are wider than its leaves, on average
 
+FEW_CODES = 4096  # a table over all codes is faster than sorting them
+
 Mask = NDArray[np.bool_] | None
 
 
@@ -60,7 +62,7 @@ def describe(
     if unread is not None and matrix.dtype != object:
         matrix = np.where(unread, 0, matrix)
     groups = op.groups if isinstance(op, Conv) else 1
-    digits = count_digits(matrix)
+    values, counts = _histogram(matrix)
     distinct = np.zeros(3, np.float64)
     for block in _blocks(matrix, groups):
         distinct += _count_distinct(block, source.width)
@@ -76,9 +78,9 @@ def describe(
         dsp_constants=float(distinct[0]),
         lut_adders=float(distinct[1]),
         negated_powers=float(distinct[2]),
-        digits=int(digits.sum()),
+        digits=int((count_digits(values) * counts).sum()),
         max_terms=int(nonzero.sum(axis=0).max(initial=0)),
-        sum_width=sum_width(source.width, mean_bits(matrix), lost, accumulator.width),
+        sum_width=sum_width(source.width, mean_bits(values, counts), lost, accumulator.width),
         top_lane_bits=lane_bits(matrix, reuse_factor),
     )
 
@@ -92,10 +94,23 @@ def is_dsp(in_width: int, constant_bits: Any) -> Any:
     return in_width + constant_bits >= DSP_SUM_BITS
 
 
-def mean_bits(matrix: Codes) -> float:
-    """Return the mean bits of the magnitudes of non-zero weights."""
-    magnitudes = np.abs(matrix[matrix != 0]).astype(np.float64)
-    return float(np.mean(np.frexp(magnitudes)[1])) if magnitudes.size else 0.0
+def mean_bits(values: Codes, counts: NDArray[np.int64]) -> float:
+    """Return the mean bits of the magnitudes of non-zero weights, from their histogram."""
+    counts = counts * (values != 0)
+    bits = np.frexp(np.abs(values).astype(np.float64))[1]
+    return float((bits * counts).sum() / counts.sum()) if counts.any() else 0.0
+
+
+def _histogram(matrix: Codes) -> tuple[Codes, NDArray[np.int64]]:
+    """Return the distinct codes of a matrix, ascending, and how often each occurs."""
+    if not matrix.size:
+        return matrix.ravel(), np.zeros(0, np.int64)
+    low, high = int(matrix.min()), int(matrix.max())
+    if matrix.dtype == object or high - low > matrix.size + FEW_CODES:
+        values, counts = np.unique(matrix, return_counts=True)
+        return values, counts.astype(np.int64)
+    counts = np.bincount((matrix - low).ravel())
+    return np.arange(low, high + 1), counts.astype(np.int64)
 
 
 def sum_width(in_width: float, bits: float, lost: float, accumulator_width: float) -> float:
@@ -126,20 +141,29 @@ def _count_distinct(block: Codes, in_width: int) -> NDArray[np.float64]:
     """Count distinct constants a row: DSPs, CSD adders of the others, negated powers of two."""
     if not block.size:
         return np.zeros(3, np.float64)
-    if block.dtype != object and np.abs(block).max() < 1 << 15:
-        block = block.astype(np.int16)  # sorts far faster
-    ordered = np.sort(block, axis=1)
-    first = np.ones(ordered.shape, bool)
-    first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    codes = ordered[first]
-    counts = count_digits(codes.astype(object if block.dtype == object else np.int64))
+    codes, rows = _distinct(block)
+    counts = count_digits(codes)
     below = codes < 0
     real = np.abs(codes.astype(np.float64)) - below  # as wide as the magnitude, less one
     bits = np.frexp(real)[1] + below
     hard = (counts >= DSP_DIGITS) & is_dsp(in_width, bits)
     each = np.where(counts >= DSP_DIGITS, HARD_ADDERS, np.maximum(counts - 1, 0))
-    adders = each[~hard].sum()
-    return np.array([hard.sum(), adders, (below & (counts == 1)).sum()], np.float64)
+    found = (hard, each * ~hard, below & (counts == 1))
+    return np.array([(amount * rows).sum() for amount in found], np.float64)
+
+
+def _distinct(block: Codes) -> tuple[Codes, NDArray[np.int64]]:
+    """Return codes, and in how many rows each stands at least once (a code may come twice)."""
+    low, high = int(block.min()), int(block.max())
+    if block.dtype != object and high - low < FEW_CODES:
+        present = np.zeros((len(block), high - low + 1), bool)
+        present[np.arange(len(block))[:, None], block - low] = True
+        return np.arange(low, high + 1), present.sum(axis=0)
+    ordered = np.sort(block, axis=1)
+    first = np.ones(ordered.shape, bool)
+    first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    codes = ordered[first]
+    return codes, np.ones(len(codes), np.int64)
 
 
 def ceil_div(value: int, by: int) -> int:
