@@ -18,6 +18,7 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from qapflow.ir.net import Net
 from qapflow.ir.ops import Const, Dense, Quantize
 from qapflow.lower.project import lower
 from qapflow.plan.propose import propose
+from qapflow.rtl.design import Design
 from qapflow.rtl.forms import Order, write_design
 from qapflow.rtl.sim.simulate import Stalls, simulate
 from qapflow.rtl.sim.tools import find_simulator
@@ -44,6 +46,17 @@ JETS = (16, 64, 32, 32, 5)
 SPARSITIES = (0, 50, 75, 80, 90)
 SIZES = {"1k": (16, 32, 16), "4k": JETS, "20k": (64, 128, 64, 64), "100k": (128, 256, 256)}
 SIZE_SPARSITY = 75
+
+
+@dataclass(frozen=True)
+class Written:
+    """A design on disk, its samples, and the figures so far."""
+
+    design: Design
+    folder: Path
+    codes: dict[str, np.ndarray]
+    expected: dict[str, np.ndarray]
+    row: dict[str, object]
 
 
 def perceptron(sizes: tuple[int, ...], sparsity: int) -> Net:
@@ -62,8 +75,8 @@ def perceptron(sizes: tuple[int, ...], sparsity: int) -> Net:
     return builder.finish((last,))
 
 
-def measure(sizes: tuple[int, ...], sparsity: int, out: Path, vectors: int) -> dict[str, object]:
-    """Write, compile and simulate one network; return its figures."""
+def write(sizes: tuple[int, ...], sparsity: int, out: Path, vectors: int) -> Written:
+    """Write one network to a folder; return what is needed to simulate it, with its figures."""
     net, target = perceptron(sizes, sparsity), load_target("xcvu9p")
     plan = propose(net, target)
     weights = [node.op.weight.codes for node in net.nodes if isinstance(node.op, Dense)]
@@ -83,6 +96,13 @@ def measure(sizes: tuple[int, ...], sparsity: int, out: Path, vectors: int) -> d
     for path, content in design.files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
+    return Written(design, folder, codes, expected, row)
+
+
+def run(written: Written) -> dict[str, object]:
+    """Compile and simulate what was written; return its figures."""
+    design, folder, row = written.design, written.folder, written.row
+    codes, expected = written.codes, written.expected
     start = time.monotonic()
     build_bench(folder, design, find_simulator("verilator"), timeout_s=3000)
     row |= {"build_s": time.monotonic() - start, "build_mb": _peak_mb(resource.RUSAGE_CHILDREN)}
@@ -159,7 +179,8 @@ def one(options: argparse.Namespace) -> None:
     out = options.out
     out.mkdir(parents=True, exist_ok=True)
     try:
-        row = measure(SIZES[options.size], options.zeros, out, options.vectors)
+        made = write(SIZES[options.size], options.zeros, out, options.vectors)
+        row = made.row if options.write_only else run(made)
         if options.csim:
             row["csim_mismatches"] = check_csim(options.zeros, out, options.vectors)
         if options.yosys:
@@ -176,6 +197,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--vectors", type=int, default=10_000)
     parser.add_argument("--yosys", action="store_true")
+    parser.add_argument("--write-only", action="store_true", help="compile and run nothing")
     parser.add_argument("--csim", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--size", choices=SIZES, default="4k", help=argparse.SUPPRESS)
     parser.add_argument("--zeros", type=int, default=0, help=argparse.SUPPRESS)
@@ -184,6 +206,7 @@ def main() -> None:
         one(options)
         return
     words = ["--vectors", str(options.vectors)] + ["--yosys"] * options.yosys
+    words += ["--write-only"] * options.write_only
     rows = []
     for key in SPARSITIES if options.what == "sparsity" else SIZES:
         out = options.out / f"{options.what}_{key}"
@@ -194,7 +217,7 @@ def main() -> None:
         rows.append({"key": key} | run_row(["one", str(out), *words, *more]))
         print(json.dumps(rows[-1]), flush=True)
         (options.out / f"{options.what}.json").write_text(json.dumps(rows, indent=1) + "\n")
-    if options.what == "sparsity" and all("cost_lut" in row for row in rows):
+    if options.what == "sparsity" and all("latency_cycles" in row for row in rows):
         draw(rows, options.out / "sparsity.png")
 
 

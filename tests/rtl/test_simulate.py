@@ -1,5 +1,8 @@
 """Hardware = interpreter, bit for bit, in every simulator, with and without stalls."""
 
+import os
+import subprocess
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -182,3 +185,15 @@ def test_a_simulation_out_of_time_is_stopped(tmp_path):
     design, codes, _ = write(net, tmp_path, samples=4)
     with pytest.raises(ToolFailed, match=r"did not finish.* within 0.001 s"):
         simulate(tmp_path, design, codes, simulator="icarus", timeout_s=0.001)
+
+
+@pytest.mark.needs_verilator
+def test_verilator_has_nothing_to_say_about_core_and_shell(tmp_path):
+    design, _, _ = write(corners(), tmp_path, clock_ns=1.2)
+    found = tools.find_simulator("verilator")
+    paths = [tmp_path / path for path in (f"{design.top}_axis.v", *design.sources)]
+    command = [found.path, "--lint-only", "-Wall", "--top-module", f"{design.top}_axis", *paths]
+    environment = {**os.environ, **found.env}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0
+    assert "%Warning" not in done.stdout + done.stderr
