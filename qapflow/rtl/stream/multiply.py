@@ -13,7 +13,7 @@ from qapflow.ir import ops
 from qapflow.ir.net import Net, Node
 from qapflow.rtl.stream.predict import predict_kernel
 
-UNROLLED_LUT = 40_000
+UNROLLED_LUT = 20_000
 """Predicted LUT of one layer at one position, above which its multipliers are shared."""
 MULTIPLIERS = 512
 """Multipliers of one layer, unless a reuse factor says otherwise."""
