@@ -21,8 +21,8 @@ test: $(VENV)/.stamp-dev compiler ## install everything, check style and types, 
 	$(MAKE) check-installed
 	$(PYTEST) -n 2 --dist worksteal
 
-fast: $(VENV)/.stamp-dev ## the tests that need no Keras, no hls4ml and no compiler
-	$(PYTEST) -q -m "not needs_keras and not needs_hls4ml and not needs_gxx and not needs_shared and not slow"
+fast: $(VENV)/.stamp-dev ## the tests that need no Keras, no hls4ml, no Yosys and no compiler
+	$(PYTEST) -q -m "not needs_keras and not needs_hls4ml and not needs_gxx and not needs_yosys and not needs_shared and not slow"
 
 check: $(VENV)/.stamp-dev check-installed fast ## style, types, fast tests
 
