@@ -51,7 +51,8 @@ def tables(found: OpenSynthesis) -> Iterable[TableOf]:
         yield ["layer", *numbers], [_row(name, modules, shown) for name, modules in layers.items()]
     rows = [_module_row(module, shown) for module in found.modules]
     if len(found.modules) > 1:
-        rows.append(_row("total", found.modules, shown))
+        name = "total" if found.status == "ok" else "sum of these"
+        rows.append(_row(name, found.modules, shown))
     yield ["module", *numbers], rows
     sizes = [f"LUT{size}" for size in range(1, 7)]
     yield (["LUT by inputs", *sizes], [["all", *_counts(found, [s.lower() for s in sizes])]])
