@@ -17,7 +17,7 @@ from qapflow.ir.net import Net
 from qapflow.rtl.trace import Traced
 
 F64 = NDArray[np.float64]
-CHUNK = 512  # samples at a time
+HELD = 1 << 24  # values in memory at a time: 128 MB
 
 
 def wrap(x: F64, kif: tuple[int, int, int]) -> F64:
@@ -126,13 +126,14 @@ def check_trace(
     """
     x = input_values(net, inputs)
     seen = 0
-    for start in range(0, len(x), CHUNK):
-        part = x[start : start + CHUNK]
+    chunk = max(HELD // max(len(traced.logic.ops), 1), 1)
+    for start in range(0, len(x), chunk):
+        part = x[start : start + chunk]
         found = outputs(traced.logic, evaluate(traced.logic, part), len(part))
         place = 0
         for name in net.outputs:
             kind = net.edge(name).type
-            wanted = kind.decode(expected[name][start : start + CHUNK]).reshape(len(part), -1)
+            wanted = kind.decode(expected[name][start : start + chunk]).reshape(len(part), -1)
             got = found[:, place : place + wanted.shape[1]]
             place += wanted.shape[1]
             wrong = np.argwhere(got != wanted)
