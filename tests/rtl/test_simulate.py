@@ -23,7 +23,7 @@ STALLS = (Stalls(), Stalls(45, 0, 3), Stalls(0, 60, 4), Stalls(30, 50, 5))
 EACH = pytest.mark.parametrize(
     "simulator",
     [
-        pytest.param("verilator", marks=pytest.mark.needs_verilator),
+        pytest.param("verilator", marks=[pytest.mark.needs_verilator, pytest.mark.needs_gxx]),
         pytest.param("icarus", marks=pytest.mark.needs_icarus),
         pytest.param("ghdl", marks=pytest.mark.needs_ghdl),
     ],
