@@ -111,14 +111,15 @@ def end_to_end(folder: Path) -> None:
             )
 
 
-def beside_rule4ml(folder: Path, python: str) -> None:
-    """Print rule4ml's errors on the single layers, from its own environment."""
+def beside_rule4ml(folder: Path, python: str, every: int = 1) -> None:
+    """Print rule4ml's errors on the single layers (or every n-th), from its own environment."""
     rows = {}
     for sample in single_layers(folder):
         module = sample.module
         strategy = "latency" if module.kind == "latency" else "resource"
         key = (module.kernel.n_in, module.kernel.n_out, module.reuse_factor, strategy)
         rows.setdefault(key, []).append(sample)
+    rows = dict(list(rows.items())[::every])
     names = ("n_in", "n_out", "reuse_factor", "strategy")
     asked = [dict(zip(names, key, strict=True)) for key in rows]
     script = Path(__file__).with_name("rule4ml_side.py")
