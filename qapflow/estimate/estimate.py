@@ -23,6 +23,8 @@ from qapflow.target import Target
 Estimates = dict[str, dict[str, Figure]]
 Totals = tuple[tuple[str, Figure], ...]
 
+_TITLES = {"lut": "LUT", "ff": "FF", "latency_cycles": "latency", "ii_cycles": "interval"}
+
 # How far beyond the calibrated clocks an estimate is still made (wider): factors of the period.
 FASTEST, SLOWEST = 0.4, 4.0
 
@@ -94,7 +96,8 @@ def _layers(
             missing += reasons
         elif isinstance(node.op, Dense | Conv):
             layers[node.name], reason = estimate_matrix(net, node, plan, target, calibration)
-            missing += [f"no LUT and FF for {node.name}: {reason}"] if reason else []
+            lacking = [title for name, title in _TITLES.items() if name not in layers[node.name]]
+            missing += [f"no {' and '.join(lacking)} for {node.name}: {reason}"] if reason else []
         elif is_hardware(node):
             layers[node.name] = _plain(net, node, plan, target)
     return layers, missing
