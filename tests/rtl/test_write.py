@@ -9,6 +9,7 @@ from qapflow.boards import load_target
 from qapflow.errors import CheckFailed
 from qapflow.ir.fixed import Fixed
 from qapflow.ir.interpret import interpret
+from qapflow.rtl import symbols
 from qapflow.rtl.design import Port
 from qapflow.rtl.evaluate import check_trace
 from qapflow.rtl.pieces import divide
@@ -128,3 +129,11 @@ def test_transfers_hold_every_code(kind, values, beats, data):
     whole = int.from_bytes(words[0].tobytes(), "little")
     assert whole % (1 << kind.width) == int(made[0, 0, 0]) % (1 << kind.width)
     assert np.array_equal(unpack(port, words, (beats, values)), made)
+
+
+@alkaid
+def test_sharing_does_not_deepen_sums_without_end(monkeypatch):
+    net = perceptron((16, 24, 4), zeros=0)
+    shallow = trace(net, Fabric())
+    monkeypatch.setattr(symbols, "EXTRA_DEPTH", -1)
+    assert trace(net, Fabric()).delay > 1.2 * shallow.delay
