@@ -55,8 +55,8 @@ def estimate(
 ) -> Figures:
     """Estimate every hardware node: latency_cycles, ii_cycles, lut, ff, dsp, bram18, uram.
 
-    All figures are `Source.ESTIMATE` of what C synthesis would report, with an interval that
-    holds 90 % of designs like those of the calibration; a note says where it is wider, and why.
+    All figures are `Source.ESTIMATE` of what C synthesis would report, with an interval
+    meant to hold 90 % of designs never seen; a note says where it is wider or judged, and why.
     """
     calibration = calibration or current()
     if reason := refuse(plan, target, calibration):
