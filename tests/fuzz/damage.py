@@ -137,7 +137,7 @@ def change_config(data, chance):
             root = json.loads(file.attrs["model_config"])
             what = change_tree(root, chance)
             file.attrs["model_config"] = json.dumps(root)
-    except (OSError, KeyError, ValueError, TypeError, RecursionError, RuntimeError):
+    except (OSError, KeyError, ValueError, TypeError, RecursionError, RuntimeError, OverflowError):
         return change_bytes(data, chance)
     return stream.getvalue(), what
 
@@ -148,7 +148,7 @@ def change_weights(data, chance):
     try:
         with h5py.File(stream, "r+") as file:
             what = change_node(file, chance)
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError):
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, OverflowError):
         return change_bytes(data, chance)
     return stream.getvalue(), what
 

@@ -182,9 +182,8 @@ def _check(quantizer: Quantizer) -> None:
         raise UnsupportedQuantizer(f"{kind}: bits={params['bits']} is outside 1 to 64")
     if abs(params.get("integer", 0)) > 64:
         raise UnsupportedQuantizer(f"{kind}: integer={params['integer']} is outside -64 to 64")
-    for name in ("keep_negative", "symmetric"):
-        if params.get(name, 0) not in (0, 1):
-            raise UnsupportedQuantizer(f"{kind}: {name}={params[name]!r} is not 0 or 1")
+    if params.get("keep_negative", 0) not in (0, 1):
+        raise UnsupportedQuantizer(f"{kind}: keep_negative={params['keep_negative']!r} is no flag")
     alpha = params.get("alpha")
     if isinstance(alpha, str) and alpha not in ("auto", "auto_po2"):
         raise UnsupportedQuantizer(f"{kind}: alpha={alpha!r} is not 'auto' or 'auto_po2'")
