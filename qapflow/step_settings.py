@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from qapflow.context import BISECTION, OPEN_SYNTHESIS, Context, file_digest
@@ -99,9 +101,10 @@ def synth_settings(context: Context) -> dict[str, Any]:
 
 def report_settings(context: Context) -> Mapping[str, Any]:
     """Name what `report` reads from outside."""
-    from qapflow.estimate.calibration import current
+    from qapflow.estimate.calibration import VARIABLE, current
 
     settings = context.settings
+    own = os.environ.get(VARIABLE)
     later = {"bisection": BISECTION, "open_synthesis": OPEN_SYNTHESIS}
     paths = {name: context.folder.path / path for name, path in later.items()}
     return {
@@ -109,6 +112,6 @@ def report_settings(context: Context) -> Mapping[str, Any]:
         "model": settings.model.name,
         "target": asdict(context.target),
         "budgets": asdict(settings.budgets),
-        "calibration": current().version,
+        "calibration": file_digest(Path(own)) if own else current().version,
         **{name: file_digest(path) if path.exists() else "" for name, path in paths.items()},
     }
