@@ -43,12 +43,17 @@ def judged(value: float, unit: str, note: str) -> Figure:
 def measured(
     value: float, unit: str, model: Model, facts: Mapping[str, float], note: str = ""
 ) -> Figure:
-    """Return a figure with the interval that held for designs never seen; wider outside them."""
+    """Return a figure with the interval that held for designs never seen; wider outside them.
+
+    However far outside, it gets no wider than `JUDGED`, as if no report covered the formula.
+    """
     widening, reasons = distance(model, facts)
     notes = "; ".join(filter(None, (*reasons, note)))
     added = SMOOTH.get(model.figure, 1.0)
-    low = (value + added) * model.low**widening - added
-    high = (value + added) * model.high**widening - added
+    least = max(model.low**widening, min(model.low, JUDGED[0]))
+    most = min(model.high**widening, max(model.high, JUDGED[1]))
+    low = (value + added) * least - added
+    high = (value + added) * most - added
     whole = float(round(value))
     return Figure(
         whole,
