@@ -21,17 +21,18 @@ import numpy as np
 
 from bench.estimate.calibrate import all_samples, fit_all
 from bench.estimate.end_to_end import follow
+from bench.estimate.fit import FITTED
+from bench.estimate.pieces import by_rule, region_of, terms_of
 from bench.estimate.published import illustrate
 from bench.estimate.tables import Sample, single_layers
 from bench.estimate.timing import time_estimates
 from qapflow.estimate.calibration import shipped
 from qapflow.estimate.interval import POST_SYNTH, measured
-from qapflow.estimate.latency import matrix_kernel_cycles
-from qapflow.estimate.matrix import facts_of, find, rule
-from qapflow.estimate.terms import shape, terms
+from qapflow.estimate.matrix import find
+from qapflow.estimate.terms import shape
 
 FIGURES = ("lut", "ff", "dsp", "bram18", "latency_cycles", "ii_cycles")
-HEAD = f"{'kind':<18}{'tool':<8}{'family':<13}{'stage':<15}{'figure':<16}{'n':>5}{'groups':>8}"
+HEAD = f"{'kind':<32}{'tool':<8}{'family':<13}{'stage':<15}{'figure':<16}{'n':>5}{'groups':>8}"
 COLUMNS = f"{'median':>9}{'P90':>9}{'bias':>9}{'exact':>8}{'held 90 %':>11}"
 
 
@@ -44,7 +45,7 @@ def cross_validation(folder: Path) -> None:
         exact = f"{e['exact']:>8.1%}" if "exact" in e else f"{'-':>8}"
         held = f"{e['coverage']:>11.0%}" if "coverage" in e else f"{'one group':>11}"
         print(
-            f"{model.kind:<18}{model.tool:<8}{model.family:<13}{model.stage:<15}"
+            f"{model.kind:<32}{model.tool:<8}{model.family:<13}{model.stage:<15}"
             f"{model.figure:<16}{model.rows:>5}{model.groups:>8}"
             f"{e['median']:>9.1%}{e['p90']:>9.1%}{e['bias']:>9.1%}{exact}{held}"
         )
@@ -58,10 +59,10 @@ def held_against(folder: Path) -> None:
         for figure in FIGURES:
             model = find(shipped(), samples[0].module, figure)
             if model is None:
-                print(f"{kind:<18}{tool:<8}{family:<13}csynth         {figure:<16}no reports")
+                print(f"{kind:<32}{tool:<8}{family:<13}csynth         {figure:<16}no reports")
                 continue
             found = [
-                measured(value_of(s, figure), figure, model, facts_of(s.module)) for s in samples
+                measured(value_of(s, figure), figure, model, region_of(s.module)) for s in samples
             ]
             truth = np.array([s.truth[figure] for s in samples])
             values = np.array([f.value for f in found])
@@ -70,7 +71,7 @@ def held_against(folder: Path) -> None:
             held = np.mean([f.low <= t <= f.high for f, t in zip(found, truth, strict=True)])
             groups = len({s.group for s in samples})
             print(
-                f"{kind:<18}{tool:<8}{family:<13}{'csynth':<15}{figure:<16}{len(samples):>5}"
+                f"{kind:<32}{tool:<8}{family:<13}{'csynth':<15}{figure:<16}{len(samples):>5}"
                 f"{groups:>8}{np.median(error):>9.1%}{np.quantile(error, 0.9):>9.1%}{ratio:>9.1%}"
                 f"{np.mean(values == truth):>8.1%}{held:>11.0%}"
             )
@@ -79,14 +80,11 @@ def held_against(folder: Path) -> None:
 def value_of(sample: Sample, figure: str) -> float:
     """Return the shipped calibration's estimate for a sample."""
     module = sample.module
-    if figure in ("dsp", "bram18"):
-        return rule(module, figure)
-    if figure.endswith("cycles"):
-        cycles = matrix_kernel_cycles(module)
-        return cycles.latency if figure == "latency_cycles" else max(cycles.interval, 1)
+    if figure not in FITTED:
+        return by_rule(module, figure)
     model = find(shipped(), module, figure)
     assert model is not None
-    return model.evaluate(terms(module, figure), shape(module) if model.forest else ())
+    return model.evaluate(terms_of(module, figure), shape(module) if model.forest else ())
 
 
 def end_to_end(folder: Path) -> None:
@@ -105,7 +103,7 @@ def end_to_end(folder: Path) -> None:
             value, low, high = np.array([r.estimated[figure] for r in used]).T
             error = np.abs(value - truth) / np.maximum(truth, 1)
             print(
-                f"{kind:<18}{figure:<16}{len(used):>5}{np.median(error):>9.1%}"
+                f"{kind:<32}{figure:<16}{len(used):>5}{np.median(error):>9.1%}"
                 f"{np.quantile(error, 0.9):>9.1%}{np.mean(value == truth):>8.1%} exact"
                 f"{np.mean((low <= truth) & (truth <= high)):>7.0%} held"
             )
@@ -138,7 +136,7 @@ def beside_rule4ml(folder: Path, python: str, every: int = 1) -> None:
         value, truth = np.array(values).T
         error = np.abs(value - truth) / np.maximum(truth, 1)
         print(
-            f"{kind:<18}{figure:<16}{len(truth):>5}{np.median(error):>9.1%}"
+            f"{kind:<32}{figure:<16}{len(truth):>5}{np.median(error):>9.1%}"
             f"{np.quantile(error, 0.9):>9.1%}"
         )
 

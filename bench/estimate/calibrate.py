@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from bench.estimate.activations import relus
 from bench.estimate.designs import read_pairs, stage_models
 from bench.estimate.failures import failure_facts
 from bench.estimate.fit import FITTED, RULES, fit, predict_held_out, residuals, rounded
+from bench.estimate.pieces import is_element
 from bench.estimate.tables import Sample, modules, single_layers
 from qapflow.estimate.calibration import FORMAT, Model
 from qapflow.estimate.module import UNROLLED
@@ -30,7 +32,7 @@ Key = tuple[str, str, str]
 def all_samples(folder: Path, names: tuple[str, ...] = ("",)) -> dict[Key, list[Sample]]:
     """Return samples by (kind, tool, family), in a fixed order; `names` as in `single_layers`."""
     found: dict[Key, list[Sample]] = defaultdict(list)
-    for sample in (*single_layers(folder, names), *modules(folder)):
+    for sample in (*single_layers(folder, names), *modules(folder), *relus(folder)):
         module = sample.module
         found[module.kind, module.tool, module.family].append(sample)
     return {key: found[key] for key in sorted(found)}
@@ -41,16 +43,30 @@ def fit_all(folder: Path) -> tuple[list[Model], dict[str, Any]]:
     found = all_samples(folder)
     models = []
     for key, samples in found.items():
-        if len(samples) >= LEAST_ROWS:
+        if is_enough(key, samples):
             pool = pool_of(key, found)
-            models += [fit(samples, figure, pool) for figure in (*FITTED, *RULES)]
+            models += [fit(samples, figure, pool) for figure in figures_of(key[0])]
     models += stage_models(read_pairs(folder))
     facts = {"correlation": correlation(found), **failure_facts(folder)}
     return models, facts
 
 
+def figures_of(kind: str) -> tuple[str, ...]:
+    """Return the figures with a model; elements have neither DSP slices nor memories."""
+    return (*FITTED, *RULES[2:]) if is_element(kind) else (*FITTED, *RULES)
+
+
+def is_enough(key: Key, samples: Sequence[Sample]) -> bool:
+    """Tell rows that a model is made of; elements of one source alone stay a judgement."""
+    groups = {s.group for s in samples}
+    return len(samples) >= LEAST_ROWS and (len(groups) > 1 or not is_element(key[0]))
+
+
 def pool_of(key: Key, found: dict[Key, list[Sample]]) -> list[Sample]:
     """Return all samples whose formula shares coefficients with that of a key."""
+    if is_element(key[0]):
+        keys = [k for k in found if is_element(k[0])]
+        return [sample for k in keys for sample in found[k]]
     if key[0] not in UNROLLED:
         return found[key]
     keys = [k for k in found if k[0] in UNROLLED and k[2] == key[2]]

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 
+from bench.estimate.activations import element_coefficients
+from bench.estimate.pieces import by_rule, region_of, terms_of
 from bench.estimate.tables import Sample
 from qapflow.estimate.calibration import Forest, Model
+from qapflow.estimate.elements import Elements
 from qapflow.estimate.interval import SMOOTH
-from qapflow.estimate.latency import matrix_kernel_cycles
-from qapflow.estimate.matrix import facts_of, rule
-from qapflow.estimate.terms import shape, terms
+from qapflow.estimate.terms import shape
 
 FITTED = ("lut", "ff")
 RULES = ("dsp", "bram18", "latency_cycles", "ii_cycles")
@@ -70,7 +71,7 @@ def fit(samples: Sequence[Sample], figure: str, pool: Sequence[Sample]) -> Model
     if model.groups < FEW_GROUPS:
         model = replace(model, low=min(model.low, FEW[0]), high=max(model.high, FEW[1]))
     every = _coefficients(pool, figure)
-    own = {name for s in samples for name in terms(s.module, figure)}
+    own = {name for s in samples for name in terms_of(s.module, figure)}
     coefficients = {name: value for name, value in every.items() if name in own}
     return replace(model, coefficients=coefficients, forest=_forest(samples, figure, coefficients))
 
@@ -78,7 +79,7 @@ def fit(samples: Sequence[Sample], figure: str, pool: Sequence[Sample]) -> Model
 def predict_held_out(samples: Sequence[Sample], figure: str, pool: Sequence[Sample]) -> Floats:
     """Return predictions [rows], each by a fit without the sample's group."""
     if figure in RULES:
-        return np.array([_by_rule(s, figure) for s in samples])
+        return np.array([by_rule(s.module, figure) for s in samples])
     groups = np.array([s.group for s in samples])
     names = sorted(set(groups))
     folds = max(2, min(len(names), 12))
@@ -94,24 +95,18 @@ def predict_held_out(samples: Sequence[Sample], figure: str, pool: Sequence[Samp
         for place in np.flatnonzero(out):
             module = samples[place].module
             row = shape(module) if forest else ()
-            predicted[place] = model.evaluate(terms(module, figure), row)
+            predicted[place] = model.evaluate(terms_of(module, figure), row)
     return predicted
-
-
-def _by_rule(sample: Sample, figure: str) -> float:
-    module = sample.module
-    if figure in ("dsp", "bram18"):
-        return float(rule(module, figure))
-    cycles = matrix_kernel_cycles(module)
-    return float(cycles.latency if figure == "latency_cycles" else max(cycles.interval, 1))
 
 
 def _coefficients(samples: Sequence[Sample], figure: str) -> dict[str, float]:
     """Fit non-negative coefficients to relative errors, less to rows far off (Huber's weights)."""
+    if samples and isinstance(samples[0].module, Elements):
+        return element_coefficients(samples, figure)
     used = [s for s in samples if s.truth[figure] > 0]
     if not used:
         return {}
-    rows = [terms(s.module, figure) for s in used]
+    rows = [terms_of(s.module, figure) for s in used]
     names = sorted({name for row in rows for name in row})
     matrix = np.array([[row.get(n, 0.0) for n in names] for row in rows])
     truth = np.array([s.truth[figure] for s in used])
@@ -141,7 +136,7 @@ def _forest(
     if len(used) < ENOUGH_FOR_TREES:
         return None
     model = Model("", "", "", "", "", 1, 1, 0, 0, coefficients)
-    base = np.array([model.evaluate(terms(s.module, figure)) for s in used])
+    base = np.array([model.evaluate(terms_of(s.module, figure)) for s in used])
     logs = np.log(np.array([s.truth[figure] for s in used]) / base)
     columns = np.array([shape(s.module) for s in used], np.float32)
     grown = GradientBoostingRegressor(
@@ -210,7 +205,7 @@ def errors_of(truth: Floats, held: Floats, groups: Sequence[str], figure: str) -
 
 
 def _region(samples: Sequence[Sample]) -> dict[str, tuple[float, float]]:
-    rows = [facts_of(s.module) for s in samples]
+    rows = [region_of(s.module) for s in samples]
     return {
         name: (rounded(min(r[name] for r in rows)), rounded(max(r[name] for r in rows)))
         for name in rows[0]

@@ -13,6 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from qapflow.estimate.elements import Elements
 from qapflow.estimate.kernel import DSP_SUM_BITS, HARD_ADDERS, Kernel, describe, sum_width
 from qapflow.estimate.latency import tree_cycles
 from qapflow.estimate.module import SEVEN, ULTRASCALE, Module, matrix_kind
@@ -31,7 +32,7 @@ UNCERTAINTY = {"vivado": 12.5, "vitis": 27.0}  # percent of the clock, the tools
 class Sample:
     """A row of a table: `group` is what cross-validation leaves out at once."""
 
-    module: Module
+    module: Module | Elements
     truth: dict[str, float]
     group: str
     source: str

@@ -95,11 +95,13 @@ class Calibration:
         return any(k.partition(" ")[0] == head and t == tool for k, t, *_ in self.models)
 
     def clocks(self, tool: str, family: str) -> tuple[float, float]:
-        """Return the fastest and slowest calibrated clock in ns; (0, 0) without any."""
+        """Return the fastest and slowest calibrated clock of matrices, in ns; (0, 0) without."""
         found = [
             model.region["clock_ns"]
-            for (_, t, f, *_), model in self.models.items()
-            if (t, f) == (tool, family) and "clock_ns" in model.region
+            for (kind, t, f, *_), model in self.models.items()
+            if (t, f) == (tool, family)
+            and "clock_ns" in model.region
+            and kind.partition(" ")[0] in ("latency", "resource")
         ]
         return min((a for a, _ in found), default=0.0), max((b for _, b in found), default=0.0)
 

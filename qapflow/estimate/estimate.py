@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from qapflow.estimate.calibration import Calibration, current
 from qapflow.estimate.compose import total
+from qapflow.estimate.elements import elements_of, estimate_elements
 from qapflow.estimate.interval import exact, judged
 from qapflow.estimate.latency import plain_cycles
 from qapflow.estimate.matrix import Row, estimate_matrix
@@ -99,12 +100,20 @@ def _layers(
             lacking = [title for name, title in _TITLES.items() if name not in layers[node.name]]
             missing += [f"no {' and '.join(lacking)} for {node.name}: {reason}"] if reason else []
         elif is_hardware(node):
-            layers[node.name] = _plain(net, node, plan, target)
+            layers[node.name] = _plain(net, node, plan, target, calibration)
     return layers, missing
 
 
-def _plain(net: Net, node: Node, plan: Plan, target: Target) -> Row:
-    """Return the figures of a node without weights, counted from bits; wires are exact."""
+def _plain(net: Net, node: Node, plan: Plan, target: Target, calibration: Calibration) -> Row:
+    """Return the figures of a node without weights: calibrated, exact wires, or counted bits."""
+    if (module := elements_of(net, node, plan, target)) is not None:
+        row = estimate_elements(module, calibration)
+        if row is not None:
+            return _with_fifo(row, node, plan, module.family)
+    return _judged(net, node, plan, target)
+
+
+def _judged(net: Net, node: Node, plan: Plan, target: Target) -> Row:
     sources = tuple(net.edge(name) for name in node.inputs)
     cost = plain_cost(node, sources, plan.io_type)
     cycles = plain_cycles(node, sources, plan, target)
@@ -120,6 +129,23 @@ def _plain(net: Net, node: Node, plan: Plan, target: Target) -> Row:
     for name, amount in cost.amounts.items():
         row[name] = judged(amount + fifo.get(name, 0.0), name, note)
     row["uram"] = exact(0, "uram")
+    return row
+
+
+def _with_fifo(row: Row, node: Node, plan: Plan, family: str) -> Row:
+    """Add the stream behind a calibrated node: no report tells its cost apart."""
+    if plan.io_type != "io_stream":
+        return row
+    note = f"uncalibrated for {plan.backend} on {family}: fifo"
+    for name, amount in fifo_cost(node.out).amounts.items():
+        own, fifo = row[name], judged(amount, name, note)
+        row[name] = replace(
+            own,
+            value=own.value + fifo.value,
+            low=(own.low or 0.0) + (fifo.low or 0.0),
+            high=(own.high or 0.0) + (fifo.high or 0.0),
+            note="; ".join(filter(None, (own.note, fifo.note))),
+        )
     return row
 
 

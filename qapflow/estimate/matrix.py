@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from qapflow.estimate.calibration import Calibration, Model
 from qapflow.estimate.interval import CSYNTH, exact, judged, measured
@@ -20,6 +21,17 @@ from qapflow.report.figures import Figure
 from qapflow.target import Target
 
 Row = dict[str, Figure]
+
+
+class Piece(Protocol):
+    """What a model is found by."""
+
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
+    def tool(self) -> str: ...  # noqa: D102
+    @property
+    def family(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -159,7 +171,7 @@ def _stand_in(module: Module, model: Model) -> str:
     return f"no report of {module.family} with this kernel: those of {model.family}, widened"
 
 
-def find(calibration: Calibration, module: Module, figure: str) -> Model | None:
+def find(calibration: Calibration, module: Piece, figure: str) -> Model | None:
     """Return the model of a figure: of this family, else of another, twice as wide."""
     own = STANDS_IN.get(module.family, module.family)
     model = calibration.find(module.kind, module.tool, own, figure, CSYNTH)

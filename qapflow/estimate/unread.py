@@ -35,3 +35,26 @@ def _unread_by(net: Net, reader: Node, channels: int) -> Mask:
     if isinstance(op, _ELEMENTWISE) and len(reader.inputs) == 1:
         return unread_outputs(net, reader) if reader.out.shape[-1:] == (channels,) else None
     return None
+
+
+def live_share(net: Net, node: Node) -> float:
+    """Return the share of a node's channels that are read, and are no constants.
+
+    An output of a layer whose weights are all zero is its bias: the tools compute what follows.
+    """
+    channels = node.out.shape[-1] if node.out.shape else 1
+    unread, constant = unread_outputs(net, node), _constant(net, node, channels)
+    dead = np.zeros(channels, bool)
+    for mask in (unread, constant):
+        dead = dead if mask is None else dead | mask
+    return float(1 - dead.mean())
+
+
+def _constant(net: Net, node: Node, channels: int) -> Mask:
+    """Return which channels of a node [channels] depend on no input; None if all may do."""
+    while isinstance(node.op, _ELEMENTWISE) and len(node.inputs) == 1:
+        node = net.by_name[node.inputs[0]]
+    op = node.op
+    if not isinstance(op, Dense) or op.weight.codes.shape[1:] != (channels,):
+        return None
+    return np.asarray(~op.weight.codes.astype(bool).any(axis=0))
