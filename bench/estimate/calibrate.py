@@ -15,24 +15,26 @@ from typing import Any
 
 import numpy as np
 
-from bench.estimate.activations import relus
 from bench.estimate.designs import read_pairs, stage_models
 from bench.estimate.failures import failure_facts
-from bench.estimate.fit import FITTED, RULES, fit, predict_held_out, residuals, rounded
-from bench.estimate.pieces import is_element
+from bench.estimate.fit import fit, predict_held_out, residuals, rounded
+from bench.estimate.layers import plain_layers
+from bench.estimate.pieces import figures_of, is_element
 from bench.estimate.tables import Sample, modules, single_layers
 from qapflow.estimate.calibration import FORMAT, Model
+from qapflow.estimate.elements import CAST, RELU, STREAM
 from qapflow.estimate.module import UNROLLED
 
 VERSION = "1"
 LEAST_ROWS = 3
+ONE_KERNEL = (RELU, CAST, RELU + STREAM)  # terms of one kernel, whose rows are fitted together
 Key = tuple[str, str, str]
 
 
 def all_samples(folder: Path, names: tuple[str, ...] = ("",)) -> dict[Key, list[Sample]]:
     """Return samples by (kind, tool, family), in a fixed order; `names` as in `single_layers`."""
     found: dict[Key, list[Sample]] = defaultdict(list)
-    for sample in (*single_layers(folder, names), *modules(folder), *relus(folder)):
+    for sample in (*single_layers(folder, names), *modules(folder), *plain_layers(folder)):
         module = sample.module
         found[module.kind, module.tool, module.family].append(sample)
     return {key: found[key] for key in sorted(found)}
@@ -51,11 +53,6 @@ def fit_all(folder: Path) -> tuple[list[Model], dict[str, Any]]:
     return models, facts
 
 
-def figures_of(kind: str) -> tuple[str, ...]:
-    """Return the figures with a model; elements have neither DSP slices nor memories."""
-    return (*FITTED, *RULES[2:]) if is_element(kind) else (*FITTED, *RULES)
-
-
 def is_enough(key: Key, samples: Sequence[Sample]) -> bool:
     """Tell rows that a model is made of; elements of one source alone stay a judgement."""
     groups = {s.group for s in samples}
@@ -65,7 +62,7 @@ def is_enough(key: Key, samples: Sequence[Sample]) -> bool:
 def pool_of(key: Key, found: dict[Key, list[Sample]]) -> list[Sample]:
     """Return all samples whose formula shares coefficients with that of a key."""
     if is_element(key[0]):
-        keys = [k for k in found if is_element(k[0])]
+        keys = [k for k in found if k[0] == key[0] or {k[0], key[0]} <= set(ONE_KERNEL)]
         return [sample for k in keys for sample in found[k]]
     if key[0] not in UNROLLED:
         return found[key]

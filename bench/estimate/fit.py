@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 
-from bench.estimate.activations import element_coefficients
+from bench.estimate.layers import element_coefficients
 from bench.estimate.pieces import by_rule, region_of, terms_of
 from bench.estimate.tables import Sample
 from qapflow.estimate.calibration import Forest, Model

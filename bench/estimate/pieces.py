@@ -6,14 +6,17 @@ from collections.abc import Mapping
 
 from qapflow.estimate.elements import (
     CAST,
+    PADDING,
     RELU,
+    TABLE,
     Elements,
     element_cycles,
     element_terms,
     facts_of_elements,
+    table_memories,
 )
 from qapflow.estimate.latency import matrix_kernel_cycles
-from qapflow.estimate.matrix import facts_of, rule
+from qapflow.estimate.matrix import CONVOLUTION, facts_of, rule
 from qapflow.estimate.module import Module
 from qapflow.estimate.terms import terms
 
@@ -34,6 +37,8 @@ def by_rule(piece: Piece, figure: str) -> float:
     """Return a figure that follows a rule: DSP, BRAM18, latency, interval."""
     place = figure == "ii_cycles"
     if isinstance(piece, Elements):
+        if figure == "bram18":
+            return float(table_memories(piece))
         return float(element_cycles(piece)[place]) if figure.endswith("cycles") else 0.0
     if figure in ("dsp", "bram18"):
         return float(rule(piece, figure))
@@ -43,4 +48,14 @@ def by_rule(piece: Piece, figure: str) -> float:
 
 def is_element(kind: str) -> bool:
     """Tell kinds of `Elements`."""
-    return kind.startswith((RELU, CAST))
+    return kind.startswith((RELU, CAST, PADDING, TABLE))
+
+
+def figures_of(kind: str) -> tuple[str, ...]:
+    """Return the figures of a kind that have models; the others are exact, or not hls4ml's."""
+    cycles = ("latency_cycles", "ii_cycles")
+    if kind.startswith(CONVOLUTION):
+        return ("dsp", "bram18")
+    if kind == TABLE:
+        return ("bram18", *cycles)
+    return ("lut", "ff", *cycles) if is_element(kind) else ("lut", "ff", "dsp", "bram18", *cycles)

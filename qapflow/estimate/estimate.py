@@ -7,7 +7,12 @@ from dataclasses import dataclass, field, replace
 
 from qapflow.estimate.calibration import Calibration, current
 from qapflow.estimate.compose import total
-from qapflow.estimate.elements import elements_of, estimate_elements
+from qapflow.estimate.elements import (
+    elements_of,
+    estimate_elements,
+    estimate_tables,
+    tables_of,
+)
 from qapflow.estimate.interval import exact, judged
 from qapflow.estimate.latency import plain_cycles
 from qapflow.estimate.matrix import Row, estimate_matrix
@@ -110,7 +115,9 @@ def _plain(net: Net, node: Node, plan: Plan, target: Target, calibration: Calibr
         row = estimate_elements(module, calibration)
         if row is not None:
             return _with_fifo(row, node, plan, module.family)
-    return _judged(net, node, plan, target)
+    tables = tables_of(node, net.edge(node.inputs[0]), plan, target)
+    calibrated = estimate_tables(tables, calibration) if tables else {}
+    return _judged(net, node, plan, target) | calibrated
 
 
 def _judged(net: Net, node: Node, plan: Plan, target: Target) -> Row:

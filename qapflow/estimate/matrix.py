@@ -21,6 +21,7 @@ from qapflow.report.figures import Figure
 from qapflow.target import Target
 
 Row = dict[str, Figure]
+CONVOLUTION = "convolution, io_stream"  # shared multipliers: DSP slices and memories of weights
 
 
 class Piece(Protocol):
@@ -131,7 +132,7 @@ def _around(node: Node, source: Edge, plan: Plan) -> tuple[Cost, ...]:
 
 def _resource(part: Part, figure: str, calibration: Calibration) -> Figure:
     module = part.module
-    model = find(calibration, module, figure)
+    model = _model(part, figure, calibration)
     if figure in ("dsp", "bram18"):
         value = rule(module, figure)
     elif model is None:
@@ -142,6 +143,17 @@ def _resource(part: Part, figure: str, calibration: Calibration) -> Figure:
     if model is None:
         return judged(value + extra, figure, _uncalibrated(part))
     return _wrapped(part, value, extra, figure, model)
+
+
+def _model(part: Part, figure: str, calibration: Calibration) -> Model | None:
+    """Return the reports that a figure rests on: streamed convolutions have a few of their own."""
+    module = part.module
+    streamed = part.what == f"convolution, {module.kind}, io_stream"
+    if streamed and module.kind not in UNROLLED and figure in ("dsp", "bram18"):
+        own = find(calibration, replace(module, kind=CONVOLUTION), figure)
+        if own is not None:
+            return own
+    return find(calibration, module, figure)
 
 
 def _wrapped(part: Part, value: float, extra: float, figure: str, model: Model) -> Figure:

@@ -5,10 +5,11 @@ from qapflow.boards import load_target
 from qapflow.estimate import estimate
 from qapflow.estimate.elements import STREAM_FILL, compare_lut
 from qapflow.estimate.module import SEVEN, ULTRASCALE
+from qapflow.estimate.plain import fifo_cost
 from qapflow.ir.fixed import Fixed, Overflow, Rounding
 from qapflow.ir.net import Edge, Net, Node
-from qapflow.ir.ops import Clip, Const, Dense, Input, Quantize
-from qapflow.plan import Plan
+from qapflow.ir.ops import Clip, Const, Conv, Dense, Input, Pad, Quantize, Table
+from qapflow.plan import Choice, Plan
 
 WIDE, POSITIVE = Fixed(True, 16, 10), Fixed(False, 15, 10)
 BYTE = Fixed(False, 8, 8)
@@ -104,3 +105,45 @@ def test_other_clips_stay_a_judgement():
         ("relu",),
     )
     assert row(net)["lut"].note.startswith("uncalibrated")
+
+
+def test_streamed_padding_counts_channels_and_positions():
+    pad = Pad(((1, 1), (1, 1), (0, 0)))
+    nodes = (
+        Node("x", Input(), (), Edge((16, 16, 8), WIDE)),
+        Node("relu", pad, ("x",), Edge((18, 18, 8), WIDE)),
+    )
+    net = Net(nodes, ("relu",))
+    found = row(net, io_type="io_stream", board="pynq-z2")
+    assert found["latency_cycles"].value == 18 * 18 + STREAM_FILL
+    fifo = fifo_cost(Edge((18, 18, 8), WIDE))
+    assert found["lut"].value - fifo.lut == pytest.approx(469, rel=0.03)  # as one report says
+    assert found["ff"].value - fifo.ff == pytest.approx(32, abs=2)
+    assert row(net)["lut"].value == 0
+
+
+@pytest.mark.parametrize(("elements", "blocks"), [(1, 1), (20, 10), (64, 32)])
+def test_two_elements_share_a_table(elements, blocks):
+    table = Table(-512, Const(np.arange(1024), Fixed(True, 18, 10)))
+    nodes = (
+        Node("x", Input(), (), Edge((elements,), Fixed(True, 10, 4))),
+        Node("relu", table, ("x",), Edge((elements,), Fixed(True, 18, 10))),
+    )
+    found = row(Net(nodes, ("relu",)))
+    assert (found["bram18"].value, found["latency_cycles"].value) == (blocks, 1)
+    assert found["bram18"].note == ""
+    assert found["lut"].note.startswith("uncalibrated")
+
+
+def test_streamed_convolutions_have_dsps_of_their_lanes():
+    weight = Const(np.arange(1, 2561).reshape(5, 16, 32) % 4001 - 2000, Fixed(True, 16, 10))
+    conv = Conv(weight, None, (2,), ((0, 0),), (1,))
+    nodes = (
+        Node("x", Input(), (), Edge((49, 16), WIDE)),
+        Node("relu", conv, ("x",), Edge((23, 32), WIDE)),
+    )
+    plan = Plan("vivado", "io_stream", 5.0, 12.5, {"relu": Choice("resource", 40)})
+    found = estimate(Net(nodes, ("relu",)), plan, load_target("pynq-z2")).layers["relu"]
+    assert found["dsp"].low == found["dsp"].value == found["dsp"].high == 64
+    assert "uncalibrated" not in found["dsp"].note
+    assert found["lut"].note

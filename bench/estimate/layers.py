@@ -1,11 +1,11 @@
-"""Rows of ReLU layers as the formulas see them."""
+"""Rows of layers other than dense ones as the formulas see them."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,30 +15,37 @@ from bench.estimate.tables import (
     UNCERTAINTY,
     Sample,
     family_of,
+    kernel_of,
     number,
     read_rows,
     tool_of,
 )
 from qapflow.estimate.elements import (
     EXPRESSIONS,
+    PADDING,
+    TABLE,
     Elements,
     element_terms,
     kind_of,
 )
+from qapflow.estimate.matrix import CONVOLUTION
+from qapflow.estimate.module import Module
+from qapflow.estimate.resources import bram18_of
 
 Cells = dict[str, str]
 _TYPE = re.compile(r"ap_(u?)(?:fixed|int)<(\d+)(?:,(-?\d+))?([^>]*)>(?:, *(\d+)\*(\d+))?")
 
 
-def relus(folder: Path) -> Iterator[Sample]:
-    """Give the ReLU layers of designs whose types and sizes are told, each once."""
+def plain_layers(folder: Path) -> Iterator[Sample]:
+    """Give ReLU, tables, padding and convolutions whose types and sizes are told, each once."""
     designs: dict[str, list[Cells]] = defaultdict(list)
     for row in read_rows(folder / "modules.csv"):
         designs[row["design_id"]].append(row)
     seen = set()
     for rows in designs.values():
         for row in rows:
-            if row["kind"] != "relu" or not (sample := _relu(row, rows)):
+            made = _READERS.get(row["kind"])
+            if made is None or not (sample := made(row, rows)):
                 continue
             names = ("repo", "module", "n_in", "in_t", "out_t", "LUT", "FF", "part", "lat_best")
             key = tuple(row[k] for k in names)
@@ -74,9 +81,61 @@ def _relu(row: Cells, design: list[Cells]) -> Sample | None:
         saturates=casts,
         positions=positions,
     )
+    return _sample(module, row)
+
+
+def _sample(module: Module | Elements, row: Cells) -> Sample:
     truth = {name: number(row, column) for name, column in FIGURES.items()}
     truth["ii_cycles"] = number(row, "ii_min")
     return Sample(module, truth, row["repo"], row["repo"], row["module"])
+
+
+def _place(row: Cells) -> tuple[str, str, float, float]:
+    """Return tool, family, clock and the part of it that the tool may fill."""
+    tool, clock = tool_of(row["tool"]), number(row, "clk_target", 5.0)
+    return tool, family_of(row["part"]), clock, clock * (1 - UNCERTAINTY[tool] / 100)
+
+
+def _padding(row: Cells, _: list[Cells]) -> Sample | None:
+    """Streams of whole vectors; forks that send one element at a time have other loops."""
+    source = _TYPE.search(row["in_t"])
+    positions = int(max(number(row, "out_height"), 1) * number(row, "out_width"))
+    if not source or not source[5] or not positions or "_me_" in row["module"]:
+        return None
+    bits = (int(source[2]), int(source[2]))
+    flags = (not source[1], False, False, False)
+    place = (PADDING, *_place(row), float(source[5]))
+    return _sample(Elements(*place, *bits, *flags, positions=positions), row)
+
+
+def _table(row: Cells, _: list[Cells]) -> Sample | None:
+    """Sigmoid and tanh on arrays."""
+    source, values = _TYPE.search(row["in_t"]), _TYPE.search(row["table_t"])
+    if not values or not row["io_type"].endswith("io_parallel"):
+        return None
+    width, entries = int(values[2]), int(number(row, "table_size"))
+    place = (TABLE, *_place(row), number(row, "n_in"))
+    widths = (int(source[2]) if source else 16, width)
+    memory = bram18_of(width, entries)
+    module = Elements(*place, *widths, True, False, False, False, memory=memory)
+    return _sample(module, row) if module.copies and memory else None
+
+
+def _convolution(row: Cells, _: list[Cells]) -> Sample | None:
+    """Shared multipliers in io_stream; one matrix a position, as in a dense layer."""
+    source = _TYPE.search(row["in_t"])
+    shared = row["strategy"].lower().endswith("resource") and number(row, "reuse_factor") > 1
+    if not source or not source[5] or not number(row, "n_w") or not shared:
+        return None
+    if "_me_" in row["module"]:  # forks
+        return None
+    size = number(row, "filt_width", 1) * max(number(row, "filt_height", 1), 1)
+    n_in = int(size * number(row, "n_chan"))
+    n_out = int(number(row, "n_filt"))
+    kernel = kernel_of(row | {"n_in": str(n_in), "n_out": str(n_out), "in_t_w": source[2]})
+    tool, family, clock, _usable = _place(row)
+    reuse = int(number(row, "reuse_factor"))
+    return _sample(Module(CONVOLUTION, tool, family, clock, kernel, reuse, 0.0), row)
 
 
 def _config(row: Cells) -> int:
@@ -127,3 +186,13 @@ def element_coefficients(samples: Sequence[Sample], figure: str) -> dict[str, fl
     }
     counted = {EXPRESSIONS: 1.0} if figure == "lut" else {}
     return counted | {name: float(f"{value:.6g}") for name, value in found.items() if value}
+
+
+_READERS: dict[str, Callable[[Cells, list[Cells]], Sample | None]] = {
+    "relu": _relu,
+    "sigmoid": _table,
+    "tanh": _table,
+    "zeropad1d": _padding,
+    "zeropad2d": _padding,
+    "conv": _convolution,
+}
