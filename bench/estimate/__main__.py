@@ -22,7 +22,7 @@ import numpy as np
 from bench.estimate.calibrate import all_samples, fit_all
 from bench.estimate.end_to_end import follow
 from bench.estimate.fit import FITTED
-from bench.estimate.pieces import by_rule, region_of, terms_of
+from bench.estimate.pieces import by_rule, figures_of, region_of, terms_of
 from bench.estimate.published import illustrate
 from bench.estimate.tables import Sample, single_layers
 from bench.estimate.timing import time_estimates
@@ -56,7 +56,7 @@ def held_against(folder: Path) -> None:
     print(f"Calibration {shipped().version} on {folder}\n")
     print(HEAD + COLUMNS)
     for (kind, tool, family), samples in all_samples(folder).items():
-        for figure in FIGURES:
+        for figure in figures_of(kind):
             model = find(shipped(), samples[0].module, figure)
             if model is None:
                 print(f"{kind:<32}{tool:<8}{family:<13}csynth         {figure:<16}no reports")

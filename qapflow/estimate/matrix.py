@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from qapflow.estimate.calibration import Calibration, Model
-from qapflow.estimate.interval import CSYNTH, exact, judged, measured
+from qapflow.estimate.interval import CSYNTH, JUDGED, exact, judged, measured
 from qapflow.estimate.kernel import describe
 from qapflow.estimate.latency import Cycles, matrix_cycles, tree_cycles, usable_ns
 from qapflow.estimate.module import STANDS_IN, UNROLLED, Module, family_group, matrix_kind
@@ -184,7 +184,10 @@ def _stand_in(module: Module, model: Model) -> str:
 
 
 def find(calibration: Calibration, module: Piece, figure: str) -> Model | None:
-    """Return the model of a figure: of this family, else of another, twice as wide."""
+    """Return the model of a figure: of this family, else of another, twice as wide.
+
+    A stand-in is no wider than a judgement, unless it was so itself.
+    """
     own = STANDS_IN.get(module.family, module.family)
     model = calibration.find(module.kind, module.tool, own, figure, CSYNTH)
     if model is not None and own == module.family:
@@ -202,7 +205,8 @@ def find(calibration: Calibration, module: Piece, figure: str) -> Model | None:
 
 
 def _twice_as_wide(model: Model) -> Model:
-    return replace(model, low=min(model.low**2, 0.7), high=max(model.high**2, 1.4))
+    low = max(min(model.low**2, 0.7), min(model.low, JUDGED[0]))
+    return replace(model, low=low, high=min(max(model.high**2, 1.4), max(model.high, JUDGED[1])))
 
 
 def rule(module: Module, figure: str) -> float:

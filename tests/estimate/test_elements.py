@@ -1,9 +1,12 @@
+import math
+
 import numpy as np
 import pytest
 
 from qapflow.boards import load_target
 from qapflow.estimate import estimate
 from qapflow.estimate.elements import STREAM_FILL, compare_lut
+from qapflow.estimate.interval import SMOOTH
 from qapflow.estimate.module import SEVEN, ULTRASCALE
 from qapflow.estimate.plain import fifo_cost
 from qapflow.ir.fixed import Fixed, Overflow, Rounding
@@ -147,3 +150,11 @@ def test_streamed_convolutions_have_dsps_of_their_lanes():
     assert found["dsp"].low == found["dsp"].value == found["dsp"].high == 64
     assert "uncalibrated" not in found["dsp"].note
     assert found["lut"].note
+
+
+def test_a_stand_in_is_no_wider_than_a_judgement():
+    own = row(relu_net(), backend="vitis")["lut"]
+    other = row(relu_net(), backend="vitis", board="pynq-z2")["lut"]
+    assert other.high <= math.ceil(3 * (other.value + SMOOTH["lut"]))
+    assert "no report of 7-series with this kernel" in other.note
+    assert "no report" not in own.note
