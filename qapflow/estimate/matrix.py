@@ -21,6 +21,7 @@ from qapflow.report.figures import Figure
 from qapflow.target import Target
 
 Row = dict[str, Figure]
+STREAMED_LUT = (0.1, 3.0)  # 18 reports of three projects are 0.13 to 2.5 of the estimate
 CONVOLUTION = "convolution, io_stream"  # shared multipliers: DSP slices and memories of weights
 
 
@@ -142,14 +143,30 @@ def _resource(part: Part, figure: str, calibration: Calibration) -> Figure:
     extra = sum(cost.amounts[figure] for cost in part.around)
     if model is None:
         return judged(value + extra, figure, _uncalibrated(part))
-    return _wrapped(part, value, extra, figure, model)
+    found = _wrapped(part, value, extra, figure, model)
+    return _streamed(found) if figure == "lut" and _is_streamed(part) else found
+
+
+def _is_streamed(part: Part) -> bool:
+    """Tell convolutions with shared multipliers in io_stream."""
+    module = part.module
+    return module.kind not in UNROLLED and part.what == f"convolution, {module.kind}, io_stream"
+
+
+def _streamed(figure: Figure) -> Figure:
+    """Widen LUT of a streamed convolution to what its reports say of the dense formula."""
+    least, most = (figure.value * factor for factor in STREAMED_LUT)
+    low, high = (
+        min(figure.low or 0.0, float(int(least))),
+        max(figure.high or 0.0, float(round(most))),
+    )
+    return replace(figure, low=low, high=high)
 
 
 def _model(part: Part, figure: str, calibration: Calibration) -> Model | None:
     """Return the reports that a figure rests on: streamed convolutions have a few of their own."""
     module = part.module
-    streamed = part.what == f"convolution, {module.kind}, io_stream"
-    if streamed and module.kind not in UNROLLED and figure in ("dsp", "bram18"):
+    if _is_streamed(part) and figure in ("dsp", "bram18"):
         own = find(calibration, replace(module, kind=CONVOLUTION), figure)
         if own is not None:
             return own
