@@ -11,7 +11,7 @@ from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 
 from bench.estimate.layers import element_coefficients
-from bench.estimate.pieces import by_rule, region_of, terms_of
+from bench.estimate.pieces import by_rule, is_element, region_of, terms_of
 from bench.estimate.tables import Sample
 from qapflow.estimate.calibration import Forest, Model
 from qapflow.estimate.elements import Elements
@@ -68,7 +68,8 @@ def fit(samples: Sequence[Sample], figure: str, pool: Sequence[Sample]) -> Model
     )
     if figure in RULES:
         return model
-    if model.groups < FEW_GROUPS:
+    # What an element takes was read off these rows themselves: no row is wholly left out.
+    if model.groups < FEW_GROUPS or is_element(model.kind):
         model = replace(model, low=min(model.low, FEW[0]), high=max(model.high, FEW[1]))
     every = _coefficients(pool, figure)
     own = {name for s in samples for name in terms_of(s.module, figure)}
