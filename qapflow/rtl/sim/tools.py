@@ -60,7 +60,6 @@ def first_simulator(language: str) -> Found:
     return find_simulator(names[0])
 
 
-@cache
 def _verilator() -> Found | str:
     if shutil.which(os.environ.get("CXX", "g++")) is None:
         return "it makes C++, and no compiler is installed"
@@ -81,7 +80,6 @@ def _verilator() -> Found | str:
     return Found("verilator", path, number)
 
 
-@cache
 def _icarus() -> Found | str:
     path = shutil.which("iverilog")
     if path is None or shutil.which("vvp") is None:
@@ -89,7 +87,6 @@ def _icarus() -> Found | str:
     return Found("icarus", path, _version((path, "-V"), r"version (\S+)"))
 
 
-@cache
 def _ghdl() -> Found | str:
     path = shutil.which("ghdl")
     if path is None:
@@ -97,6 +94,7 @@ def _ghdl() -> Found | str:
     return Found("ghdl", path, _version((path, "--version"), r"GHDL (\S+)"))
 
 
+@cache
 def _version(command: tuple[str, ...], pattern: str) -> str:
     """Return what a program says its version is, "" if it does not say."""
     try:
