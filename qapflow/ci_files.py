@@ -7,13 +7,11 @@ import shlex
 from pathlib import Path
 from typing import Literal
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from qapflow import __version__
 from qapflow.boards import load_target
 from qapflow.errors import UsageError
 from qapflow.lower.files import write_file
-from qapflow.resources import templates_dir
+from qapflow.templates import environment
 
 Ci = Literal["github", "gitlab"]
 PATHS: dict[Ci, str] = {"github": ".github/workflows/firmware.yml", "gitlab": ".gitlab-ci.yml"}
@@ -56,17 +54,17 @@ def render_ci(ci: Ci, model: str, board: str) -> str:
     if not board.endswith(".toml"):
         load_target(board)
     output = f"build/{re.sub(r'[^A-Za-z0-9_.-]', '_', Path(model).stem)}"
-    loader = FileSystemLoader(templates_dir() / "ci")
-    found = Environment(
-        loader=loader, undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True
-    )
-    return found.get_template(f"{ci}.yml.j2").render(
-        model=model,
-        board=board,
-        output=output,
-        version=__version__,
-        file=Path(PATHS[ci]).name,
-        commands=commands(model, board, output),
+    return (
+        environment("ci")
+        .get_template(f"{ci}.yml.j2")
+        .render(
+            model=model,
+            board=board,
+            output=output,
+            version=__version__,
+            file=Path(PATHS[ci]).name,
+            commands=commands(model, board, output),
+        )
     )
 
 

@@ -5,34 +5,28 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Environment, Template
 
 from qapflow.ir.fixed import Fixed, Overflow, Rounding
-from qapflow.resources import templates_dir
+from qapflow.templates import environment
 
 
 @cache
-def environment() -> Environment:
-    """Return the environment of `templates/hls`."""
-    found = Environment(
-        loader=FileSystemLoader(templates_dir() / "hls"),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
+def _hls() -> Environment:
+    found = environment("hls")
     found.filters |= {"fixed": c_type, "whole": whole_type, "wide": wide_literal}
     return found
 
 
 def render(name: str, **values: Any) -> str:
     """Render one template file."""
-    return environment().get_template(name).render(**values)
+    return _hls().get_template(name).render(**values)
 
 
 @cache
 def kernel_macros() -> Any:
     """Return the macros of `kernels.j2`."""
-    template: Template = environment().get_template("kernels.j2")
+    template: Template = _hls().get_template("kernels.j2")
     return template.module
 
 

@@ -89,18 +89,18 @@ def _resources(report: Report) -> RenderableType:
 
 
 def _by_stage(report: Report) -> RenderableType | None:
-    titles, rows = estimates.stage_table(report)
-    if not rows:
+    table = _figures(*estimates.stage_table(report))
+    if table is None:
         return None
-    table = make_table((titles[0], "left"), *((title, "right") for title in titles[1:]))
-    for row in rows:
-        add_row(table, row)
     lines = [Text(printable(line), style="dim") for line in estimates.unsure_lines(report)]
     return Group(table, *lines)
 
 
 def _by_source(report: Report) -> RenderableType | None:
-    titles, rows = words.by_source(report)
+    return _figures(*words.by_source(report))
+
+
+def _figures(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table | None:
     if not rows:
         return None
     table = make_table((titles[0], "left"), *((title, "right") for title in titles[1:]))

@@ -9,7 +9,7 @@ from typing import Any
 from qapflow.ir.net import Net
 from qapflow.rtl.design import Port
 from qapflow.rtl.stream.blocks import Stream
-from qapflow.rtl.templates import environment
+from qapflow.templates import environment
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Setting:
 
 def macros() -> Any:
     """Return the macros that write the inside of blocks."""
-    made: Any = environment().get_template("stream/bodies.v.j2")
+    made: Any = environment("rtl").get_template("stream/bodies.v.j2")
     return made.module
 
 
