@@ -7,8 +7,8 @@ ns is a model for planning; Vivado's timing report is what counts. It rests on
 - Artix-7 speed grade 1: the slowest register-to-register paths that Yosys' `sta` finds in pipelines
   of known depth, with the cell delays of its Xilinx library and no routing: 1.9 ns and 0.73 ns for
   each unit (docs/rtl.md has the points);
-- other families and grades: that figure by the ratio of the highest clocks of a DSP block in AMD's
-  data sheets DS181, DS182, DS183, DS892, DS893, DS922, DS923 and DS925.
+- other families and grades: that figure by a ratio of the highest clocks of their DSP blocks. These
+  clocks were not checked against AMD's data sheets: an assumption, and said to be one.
 
 The clock uncertainty, 27 % unless the plan says otherwise, is what is kept for routing, as in HLS.
 """
@@ -25,7 +25,7 @@ from qapflow.target import Target
 ARTIX_UNIT_NS = 0.73
 ARTIX_REGISTER_NS = 1.9  # what every path has: register, first look-up, end of the carry chain
 ARTIX_DSP_MHZ = 464.0
-DSP_MHZ: dict[str, tuple[float, float, float]] = {  # by family: speed grades 1, 2, 3
+DSP_MHZ: dict[str, tuple[float, float, float]] = {  # assumed; speed grades 1, 2, 3
     "artix-7": (464.0, 550.0, 628.0),
     "spartan-7": (464.0, 550.0, 628.0),
     "zynq-7000": (464.0, 550.0, 628.0),
@@ -34,7 +34,7 @@ DSP_MHZ: dict[str, tuple[float, float, float]] = {  # by family: speed grades 1,
     "ultrascale": (594.0, 661.0, 741.0),
     "ultrascale+": (645.0, 775.0, 891.0),
 }
-SOURCE = "alkaid's delay units, Yosys' Artix-7 cell delays, AMD's data sheets (docs/rtl.md)"
+SOURCE = "alkaid's delay units, Yosys' Artix-7 cell delays, assumed family ratios (docs/rtl.md)"
 
 
 @dataclass(frozen=True)
