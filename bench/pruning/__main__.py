@@ -19,6 +19,7 @@ from bench.pruning.plot import draw
 from bench.pruning.points import make_points
 from bench.pruning.runs import train_all
 from bench.pruning.table import render
+from qapflow.train.recipes.recipe import FRACTIONS
 
 
 def main() -> None:
@@ -29,6 +30,7 @@ def main() -> None:
     setting = Setting(
         tuple(options.widths), tuple(options.bits), options.standardize, options.input_bits,
         options.folds, options.epochs, options.patience, options.batch_size, options.learning_rate,
+        tuple(options.fractions),
     )  # fmt: skip
     todo = list(variants(options.bits, options.only))
     rows = train_all(todo, setting, options.data.resolve(), folder, options.jobs, options.board)
@@ -63,6 +65,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--patience", type=int, default=4, help="epochs without a better loss")
     parser.add_argument("--batch-size", type=int, default=512)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument(
+        "--fractions", type=float, nargs="+", default=FRACTIONS,
+        help="share of what is left that each pruning step removes",
+    )  # fmt: skip
     parser.add_argument("--board", default="xcvu9p", help="whose estimate goes with each point")
     parser.add_argument("--only", default="", help="only variants whose names contain this")
     parser.add_argument("--jobs", type=int, default=2)

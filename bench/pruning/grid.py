@@ -22,6 +22,7 @@ class Setting:
     patience: int
     batch_size: int
     learning_rate: float
+    fractions: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,13 @@ def recipe(variant: Variant, setting: Setting) -> Mapping[str, Any]:
             "weights": bits,
             "activations": bits,
             "input": FLOAT if bits == FLOAT else setting.input_bits,
+            "formats": "first",
         },
-        "pruning": {"method": "iterative", "rewind": "init" if variant.rewind else "none"},
+        "pruning": {
+            "method": "iterative",
+            "fractions": list(setting.fractions),
+            "rewind": "init" if variant.rewind else "none",
+        },
         "training": {
             "epochs": setting.epochs,
             "early_stopping": setting.patience,

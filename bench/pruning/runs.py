@@ -41,7 +41,7 @@ def train(
 
 def run_train(path: Path, data: Path, output: Path, jobs: int, board: str) -> None:
     """Run `qapflow train`; its cores are shared among the jobs."""
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, len(os.sched_getaffinity(0)) // jobs)
     limits = {name: str(threads) for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")}
     environment: Mapping[str, str] = {**os.environ, **limits}
     command = [sys.executable, "-m", "qapflow", "train", str(path), "--data", str(data)]

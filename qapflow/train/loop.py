@@ -137,7 +137,8 @@ def _begin(job: Job, stage: Stage, state: Checkpoint) -> Checkpoint:
     """Prune and rewind before a stage; moments of the stage before do not carry over."""
     for variable in job.model.optimizer.variables:
         variable.assign(np.zeros(variable.shape, variable.dtype.as_numpy_dtype))
-    if stage.number:  # ranges are known now, also for weights that start small again
+    # Ranges are known after the first stage, also for weights that start small again.
+    if stage.number == 1 or (stage.number and job.recipe.quantization.formats == "every_stage"):
         _choose_formats(job, weights=True, activations=True)
     if stage.share:
         masks = attach_masks(job.model, job.recipe.pruning.layers)

@@ -24,8 +24,8 @@ from qapflow.ir.net import Net
 from qapflow.report.figures import Accuracy, Comparison, Difference
 from qapflow.verify.accuracy import measure_accuracy
 from qapflow.verify.compare import INTERPRETER, TRACED_SAMPLES, find_cause
+from qapflow.verify.keras_copy import KerasModel
 from qapflow.verify.keras_layers import ancestors, exact_frontier, matched, output_layers
-from qapflow.verify.keras_process import KerasModel
 from qapflow.verify.keras_run import KerasResult, run_keras, run_live
 
 KERAS = "Keras"

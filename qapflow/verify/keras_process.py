@@ -13,38 +13,18 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qapflow.errors import ToolFailed, ToolMissing
-from qapflow.verify.keras_double import double_qkeras, round_constants
+from qapflow.verify.keras_copy import KerasModel, export_model, first_words, rebuild_model
+from qapflow.verify.keras_double import double_qkeras
 from qapflow.verify.keras_watch import layer_constants, layer_outputs
 
 BATCH = 1024
 Array = NDArray[Any]
-
-
-class KerasModel(Protocol):
-    """What is used of a Keras model, of either generation."""
-
-    inputs: Any
-    layers: Any
-    output_names: Any
-    built: bool
-    build: Any
-    predict: Any
-    save: Any
-    to_json: Any
-    load_weights: Any
-    get_weights: Any
-    set_weights: Any
-    use_legacy_config: bool
-    _flatten_layers: Any
-
-    def __call__(self, inputs: object, *, training: bool) -> object:
-        """Compute eagerly."""
 
 
 def main(folder: Path) -> int:
@@ -74,14 +54,14 @@ def serve(folder: Path, request: Mapping[str, Any], versions: dict[str, str]) ->
     if double:
         keras.backend.set_floatx("float64")
         compute_as_written()
-        model = _rebuild(keras, folder, custom, "float64")
+        model = rebuild_model(keras, folder, custom, "float64")
     else:
         model = load(keras, request, custom, absent)
     kind = np.float64 if double else np.float32
     outputs = predict(model, inputs, kind)
     if request["mode"] == "export":
-        _export(keras, model, folder)
-        again = predict(_rebuild(keras, folder, custom, "float32"), inputs, kind)
+        export_model(keras, model, folder)
+        again = predict(rebuild_model(keras, folder, custom, "float32"), inputs, kind)
         if not all(np.array_equal(a, b) for a, b in zip(outputs, again, strict=True)):
             raise ToolFailed("a copy of the model from its configuration and weights differs")
     constants = layer_constants(model) if request.get("constants") else {}
@@ -214,13 +194,9 @@ def load(
         if absent and request["keras"] == "2" and _needs(path, absent):
             raise ToolMissing(absent[0]) from error
         raise ToolFailed(
-            f"Keras {keras.__version__} cannot load the file: {_words(error)}"
+            f"Keras {keras.__version__} cannot load the file: {first_words(error)}"
         ) from error
     return model
-
-
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split())[:400]
 
 
 def _needs(path: Path, absent: Sequence[str]) -> bool:
@@ -258,36 +234,6 @@ def _order(
     if set(names) == set(inputs):
         return [inputs[name].astype(kind) for name in names]
     return [array.astype(kind) for array in inputs.values()]
-
-
-def _export(keras: ModuleType, model: KerasModel, folder: Path) -> None:
-    if any(type(layer).__name__ == "PruneLowMagnitude" for layer in model.layers):
-        from tensorflow_model_optimization.python.core.sparsity.keras.prune import strip_pruning
-
-        model = strip_pruning(model)
-    if keras.__version__.startswith("2"):
-        model.use_legacy_config = True  # the form of .h5 files, the one QKeras layers can read
-    (folder / "model.json").write_text(model.to_json(), encoding="utf-8")
-    np.savez(folder / "weights.npz", *model.get_weights())
-    shapes = [[*tensor.shape[1:]] for tensor in model.inputs or ()]
-    (folder / "shapes.json").write_text(json.dumps(shapes), encoding="utf-8")
-
-
-def _rebuild(keras: ModuleType, folder: Path, custom: Mapping[str, Any], kind: str) -> KerasModel:
-    """Build the exported model with every `float32` of its configuration replaced by `kind`."""
-    text = (folder / "model.json").read_text(encoding="utf-8").replace('"float32"', f'"{kind}"')
-    if kind == "float64":
-        text = json.dumps(round_constants(json.loads(text)))
-    try:
-        model: KerasModel = keras.models.model_from_json(text, custom_objects=dict(custom))
-        if not model.built:
-            shapes = json.loads((folder / "shapes.json").read_text(encoding="utf-8"))
-            model.build((None, *shapes[0]))
-        with np.load(folder / "weights.npz", allow_pickle=False) as archive:
-            model.set_weights(list(archive.values()))
-    except Exception as error:  # as in `load`
-        raise ToolFailed(f"the model cannot be copied: {_words(error)}") from error
-    return model
 
 
 if __name__ == "__main__":

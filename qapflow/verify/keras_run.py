@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qapflow.errors import ToolFailed, ToolMissing
-from qapflow.verify.keras_process import KerasModel, predict
+from qapflow.verify.keras_copy import KerasModel
+from qapflow.verify.keras_process import predict
 from qapflow.verify.process import Runner, last_line
 
 Array = NDArray[Any]

@@ -12,7 +12,7 @@ from qapflow.frontend.model import LoadOptions
 from qapflow.ir.fixed import Fixed
 from qapflow.ir.interpret import interpret
 from qapflow.verify import keras_run as module
-from qapflow.verify.keras_double import round_constants
+from qapflow.verify.keras_double import pin_weights, round_constants
 from qapflow.verify.keras_run import run_keras, run_live
 
 X = {"x": np.zeros((2, 3))}
@@ -124,6 +124,12 @@ x = L.Input((9, 9, 3), name="x")
 y = QConv2DBatchnorm(4, 3, kernel_quantizer=scaled, bias_quantizer=quantized_bits(8, 0))(x)
 folded = tf_keras.Model(x, y)
 folded.save(sys.argv[1] + "/folded.h5", include_optimizer=False)
+
+from qkeras import quantized_ulaw
+x = L.Input((1,), name="x")
+y = QDense(4, kernel_quantizer=quantized_bits(4, 0, alpha=1.7), use_bias=False)(x)
+scaled = tf_keras.Model(x, [y, QActivation(quantized_ulaw(6))(x)])
+scaled.save(sys.argv[1] + "/scaled.h5", include_optimizer=False)
 """
 
 KERAS_3 = """
@@ -182,6 +188,29 @@ def test_folded_kernels_with_scales_of_their_own_run_in_double_precision(models)
     assert double.refused == ""
     assert not np.array_equal(single.outputs[0], ours)  # sums of more than 24 bits
     assert np.array_equal(double.outputs[0], ours)
+
+
+@pytest.mark.needs_keras
+def test_constants_of_the_double_precision_are_those_that_keras_rounds_to_float32(models):
+    codes = np.random.default_rng(0).integers(-(2**11), 2**11, (50, 1))
+    found = load(models / "scaled.h5", LoadOptions(input_types={"": Fixed(True, 12, 4)}))
+    record = next(record for record in found.records if record.class_name == "QDense")
+    made = interpret(found.net, {"x": codes}, keep="all")[record.edge]
+    ours = found.net.edge(record.edge).type.decode(made)
+    values = {"x": codes / 2.0**4}
+    double = run_keras(models / "scaled.h5", values, float64=True, layers=[record.name])
+    assert double.refused == ""
+    assert record.regime == "exact"
+    assert np.array_equal(double.layers[record.name], ours)
+
+
+def test_a_copy_of_other_layers_is_not_taken():
+    class Model:
+        def _flatten_layers(self, include_self):
+            return []
+
+    with pytest.raises(ValueError, match="its layers differ: 0:fc:kernel_quantizer_internal"):
+        pin_weights(Model(), {"0:fc:kernel_quantizer_internal": np.zeros(2)}, np.asarray)
 
 
 def test_constants_of_a_configuration_are_those_of_float32():

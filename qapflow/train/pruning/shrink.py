@@ -102,7 +102,7 @@ def _fold_constants(model: Any, units: Units, still: Array) -> tuple[Array, dict
     """Return which constant units can go, and the biases of their readers then."""
     part = load_keras().keras.Model(model.inputs, units.values)
     nothing = [np.zeros((1, *tensor.shape[1:]), np.float32) for tensor in model.inputs]
-    values = np.asarray(part.predict(nothing, verbose=0), np.float64)
+    values = np.asarray(part(nothing, training=False), np.float64)
     values = values.reshape(-1, units.count)  # positions by channels
     keep = still.copy()
     for unit in np.flatnonzero(still):

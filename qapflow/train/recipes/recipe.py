@@ -116,8 +116,9 @@ class QuantizationRecipe(Part):
     """Bits in all (sign included; 32 is float) and when they begin.
 
     Integer bits are chosen where quantization starts, by least squared error on the training
-    samples, unless given. From `weights_from_epoch` and `activations_from_epoch` on the forward
-    pass is quantized.
+    samples, unless given, and again before every stage of iterative pruning, or (`formats: first`)
+    only before its first: later stages then compile nothing anew, which is faster. From
+    `weights_from_epoch` and `activations_from_epoch` on the forward pass is quantized.
     """
 
     weights: Bits = 6
@@ -130,6 +131,7 @@ class QuantizationRecipe(Part):
     alpha: Alpha = "1"
     weight_integer_bits: IntegerBits | None = None
     activation_integer_bits: IntegerBits | None = None
+    formats: Literal["every_stage", "first"] = "every_stage"
     weights_from_epoch: Epoch = 0
     activations_from_epoch: Epoch = 0
     layers: dict[str, LayerBits] = {}

@@ -36,15 +36,16 @@ class Proof:
 
     `model` is Keras's, `loaded` qapflow's reading. `inputs` are the real values [n, *shape] that
     both computed with, `made` the integer network's values at the layers `compared`: the outputs,
-    or what a softmax at the end reads. `floats` are the other layers, by name with the reason,
-    whose types had to be chosen; without any, `mismatches` is 0. `note` tells when Keras's own
-    float32 had to be replaced by its float64.
+    or what a softmax at the end reads; `outputs` what Keras gave. `floats` are the other layers, by
+    name with the reason, whose types had to be chosen; without any, `mismatches` is 0. `note` tells
+    when Keras's own float32 had to be replaced by its float64.
     """
 
     model: Any
     loaded: Loaded
     inputs: Any
     made: Values
+    outputs: Values
     compared: tuple[str, ...]
     floats: Mapping[str, str]
     values: int
@@ -77,7 +78,7 @@ def prove(path: Path, samples: Real | None, *, require_exact: bool, options: Loa
     net = Net(loaded.net.nodes, tuple(places)) if places else loaded.net
     edges = interpret(net, codes)
     made = [np.asarray(net.edge(name).type.decode(edges[name]), float) for name in net.outputs]
-    theirs = _predict(model, inputs, tuple(places.values()))
+    theirs, outputs = _predict(model, inputs, tuple(places.values()))
     wrong = [ours != right.reshape(ours.shape) for ours, right in zip(made, theirs, strict=True)]
     mismatches = sum(int(np.count_nonzero(mask)) for mask in wrong)
     note = f"sums of more bits than float32 has, before {', '.join(wide)}" if wide else ""
@@ -91,7 +92,8 @@ def prove(path: Path, samples: Real | None, *, require_exact: bool, options: Loa
             note = _excuse(path, loaded, some)
         mismatches = 0
     return Proof(
-        model, loaded, inputs, made, tuple(places.values()) or tuple(model.output_names), floats,
+        model, loaded, inputs, made, outputs,
+        tuple(places.values()) or tuple(model.output_names), floats,
         sum(mask.size for mask in wrong), mismatches, note,
     )  # fmt: skip
 
@@ -218,11 +220,14 @@ def _decode_inputs(loaded: Loaded, codes: Mapping[str, Codes]) -> Any:
     return arrays[0] if len(arrays) == 1 else arrays
 
 
-def _predict(model: Any, inputs: Any, names: Sequence[str]) -> list[NDArray[np.float64]]:
-    if names:
-        tensors = [model.get_layer(name).output for name in names]
-        model = load_keras().keras.Model(model.inputs, tensors)
-    return values_of(model, inputs)
+def _predict(model: Any, inputs: Any, names: Sequence[str]) -> tuple[Values, Values]:
+    """Return the values of the named layers, of the outputs without any, and of the outputs."""
+    if not names:
+        made = values_of(model, inputs)
+        return made, made
+    tensors = [model.get_layer(name).output for name in names]
+    made = values_of(load_keras().keras.Model(model.inputs, [*tensors, *model.outputs]), inputs)
+    return made[: len(names)], made[len(names) :]
 
 
 def _listed(made: Any) -> list[NDArray[np.float64]]:
