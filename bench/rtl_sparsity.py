@@ -127,7 +127,7 @@ def check_csim(sparsity: int, out: Path, vectors: int) -> int:
 
 def count_cells(out: Path) -> dict[str, object]:
     """Return what Yosys counts in the RTL of a row."""
-    from qapflow.open_synthesis import OpenSettings, open_synthesis
+    from qapflow.steps.open_synthesis import OpenSettings, open_synthesis
 
     (out / "rtl" / "design.json").unlink(missing_ok=True)
     settings = OpenSettings(out / "rtl", top="net", board="xcvu9p")

@@ -2,6 +2,6 @@
 
 import sys
 
-from qapflow.cli import main
+from qapflow.cli.main import main
 
 sys.exit(main())

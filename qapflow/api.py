@@ -8,11 +8,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qapflow.cache import BuildFolder, run_again, run_steps
-from qapflow.context import SETTINGS, Context
 from qapflow.errors import UsageError
 from qapflow.lower.files import write_file
-from qapflow.settings import (
+from qapflow.steps.cache import BuildFolder, run_again, run_steps
+from qapflow.steps.context import SETTINGS, Context
+from qapflow.steps.pipeline import STEPS
+from qapflow.steps.settings import (
     Budgets,
     BuildSettings,
     KerasMode,
@@ -20,11 +21,10 @@ from qapflow.settings import (
     settings_from_json,
     settings_to_json,
 )
-from qapflow.steps import STEPS
 
 if TYPE_CHECKING:
-    from qapflow.open_synthesis import OpenSettings
     from qapflow.report.figures import Comparison, Report
+    from qapflow.steps.open_synthesis import OpenSettings
     from qapflow.synth.flows import Stage
     from qapflow.synth.open.result import OpenSynthesis
     from qapflow.verify.bisection import Bisection
@@ -105,7 +105,7 @@ def build_with(settings: BuildSettings, listen: Listener = _silent) -> Report:
 def _check_before(settings: BuildSettings) -> None:
     """Fail on a wrong model path or board before a folder is made."""
     from qapflow.boards import load_target
-    from qapflow.context import file_digest
+    from qapflow.steps.context import file_digest
 
     if not settings.model.exists():
         raise UsageError("there is no such file", at=str(settings.model), hint="check the path")
@@ -163,7 +163,7 @@ def verify_build(
         UsageError: the folder is no finished build, or the inputs do not fit.
         ToolFailed: the C simulation or Keras crashed.
     """
-    from qapflow.verification import verify_again
+    from qapflow.steps.verification import verify_again
 
     with _finished(
         folder, keras=keras, timeout_s=timeout_s, labels=None, sanitize=sanitize
@@ -188,7 +188,7 @@ def bisect_build(
         ToolMissing: Keras is not installed.
         ToolFailed: Keras crashed or took too long.
     """
-    from qapflow.verification import bisect_again
+    from qapflow.steps.verification import bisect_again
 
     with _finished(folder, timeout_s=timeout_s) as context:
         found = bisect_again(context, inputs=inputs, count=vectors, seed=seed)
@@ -205,7 +205,7 @@ def synth_build(settings: OpenSettings, listen: Listener = _silent) -> OpenSynth
         ToolMissing: there is no Yosys.
         UsageError: there is nothing to synthesise.
     """
-    from qapflow.open_synthesis import is_build, open_synthesis
+    from qapflow.steps.open_synthesis import is_build, open_synthesis
 
     if not is_build(settings.folder):
         return open_synthesis(settings, listen)

@@ -10,18 +10,18 @@ ONLY_IN = {
     "hls4ml": ("lower/",),
     "alkaid": ("rtl/",),
     "pyosys": ("synth/open/worker.py",),
-    "tensorflow": ("verify/keras_process.py", "train/"),
+    "tensorflow": ("verify/keras_process.py", "verify/keras_copy.py", "train/"),
     "tf_keras": ("verify/keras_process.py", "train/"),
     "keras": ("verify/keras_process.py", "train/"),
     "qkeras": ("verify/keras_process.py", "train/"),
-    "tensorflow_model_optimization": ("verify/keras_process.py", "train/"),
+    "tensorflow_model_optimization": ("verify/keras_process.py", "verify/keras_copy.py", "train/"),
     "pydantic": ("train/",),
     "optuna": ("train/",),
     "sklearn": ("train/",),
     "polars": ("train/",),
     "matplotlib": ("train/",),
     "h5py": ("frontend/",),
-    "rich": ("cli.py", "progress.py", "report/", "cost/text.py"),
+    "rich": ("cli/", "report/", "cost/text.py"),
 }
 
 # A package may import those before it in this order, never one after it.

@@ -12,12 +12,12 @@ from qapflow.ir.builder import NetBuilder
 from qapflow.ir.fixed import Fixed, Overflow, Rounding
 from qapflow.ir.net import Net
 from qapflow.ir.ops import Const, Conv, Dense, Pool, Quantize, Reshape
-from qapflow.loading import load_model
 from qapflow.passes import PASSES
 from qapflow.plan.propose import propose
 from qapflow.rtl.design import Design
 from qapflow.rtl.write import write_unrolled
-from qapflow.settings import BuildSettings
+from qapflow.steps.loading import load_model
+from qapflow.steps.settings import BuildSettings
 from qapflow.synth.open.script import Effort
 
 ROOT = Path(__file__).parents[2]

@@ -89,8 +89,8 @@ def _read(folder: Path) -> Project:
 
 def _own_build(folder: Path) -> tuple[Net, Plan, Target]:
     from qapflow.api import load_settings
-    from qapflow.context import NET, PLAN
     from qapflow.ir.text import read_net
+    from qapflow.steps.context import NET, PLAN
 
     try:
         net = read_net((folder / NET).read_text(encoding="utf-8"))

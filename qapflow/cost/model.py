@@ -11,9 +11,9 @@ from qapflow.cost.declared import declared_bits
 from qapflow.cost.figures import BoardEstimate, NetCost
 from qapflow.cost.measure import measure
 from qapflow.frontend.model import Loaded
-from qapflow.loading import load_model
 from qapflow.passes import PASSES
-from qapflow.settings import BuildSettings
+from qapflow.steps.loading import load_model
+from qapflow.steps.settings import BuildSettings
 from qapflow.target import Target
 
 

@@ -28,7 +28,7 @@ from qapflow.report.figures import (
 from qapflow.report.headroom import judge_fit
 from qapflow.report.ledger import make_ledger
 from qapflow.report.overflow import overflow_of, state_overflow
-from qapflow.settings import Budgets
+from qapflow.steps.settings import Budgets
 from qapflow.synth.open.result import OpenSynthesis
 from qapflow.target import Target
 from qapflow.verify.bisection import Bisection

@@ -13,7 +13,7 @@ from qapflow.report.figures import (
     Report,
 )
 from qapflow.report.headroom import best_figures, board_percent
-from qapflow.settings import Budgets
+from qapflow.steps.settings import Budgets
 
 Convert = Callable[[float], float]
 

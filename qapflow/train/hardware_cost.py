@@ -10,7 +10,7 @@ from typing import Any
 
 from qapflow.boards import load_target
 from qapflow.cost.model import ModelCost, cost_of_model
-from qapflow.settings import BuildSettings
+from qapflow.steps.settings import BuildSettings
 from qapflow.train.libraries import load_keras
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qapflow.cache import BuildFolder
 from qapflow.errors import UsageError
 from qapflow.lower.files import write_file
+from qapflow.steps.cache import BuildFolder
 from qapflow.train.architecture import build_model
 from qapflow.train.checkpoint import Checkpoint, read_checkpoint
 from qapflow.train.compiling import compile_model

@@ -7,7 +7,7 @@ from bench.pruning.points import baseline, cheapest, float_bops, make_points
 from bench.pruning.table import render
 
 SIZES = (16, 64, 32, 32, 5)
-SETTING = Setting((64, 32, 32), (32, 6), "features", 8, 2, 15, 4, 512, 2e-3)
+SETTING = Setting((64, 32, 32), (32, 6), "features", 8, 2, 15, 4, 512, 2e-3, (0.25,))
 
 
 def rows(variant, losses):

@@ -6,7 +6,7 @@ import pytest
 from qapflow.calibrate.compare import compare
 from qapflow.calibrate.projects import read_projects
 from qapflow.calibrate.refine import refine, to_json
-from qapflow.cli import main
+from qapflow.cli.main import main
 from qapflow.errors import UsageError
 from qapflow.estimate.calibration import VARIABLE, parse, read_calibration, shipped
 from tests.importer.projects import write_project

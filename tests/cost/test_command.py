@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from qapflow.cli import main
-from tests.test_cli import BOX, layer, save, tiny
+from qapflow.cli.main import main
+from tests.cli.test_main import BOX, layer, save, tiny
 
 DIGITS = Path(__file__).parent.parent.parent / "examples" / "digits" / "digits.h5"
 
@@ -85,7 +85,7 @@ def test_an_unsupported_model_is_refused_whole(capsys, tmp_path):
 
 def test_it_needs_no_keras():
     code = (
-        "import sys\nfrom qapflow.cli import main\n"
+        "import sys\nfrom qapflow.cli.main import main\n"
         f"main(['cost', {str(DIGITS)!r}, '--json'])\n"
         "heavy = {'tensorflow', 'keras', 'tf_keras', 'qkeras', 'hls4ml', 'pydantic'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qapflow.cost.model import cost_of_model
-from qapflow.settings import BuildSettings
+from qapflow.steps.settings import BuildSettings
 from qapflow.train.libraries import load_keras
 
 pytestmark = [pytest.mark.needs_keras, pytest.mark.filterwarnings("ignore")]

@@ -11,7 +11,7 @@ from qapflow.report import FORMATS, read_report, render
 from qapflow.report.assemble import Findings, assemble, observe
 from qapflow.report.figures import FIGURES, Comparison, Figure, Source
 from qapflow.report.plots import latency_plot, resource_plot
-from qapflow.settings import Budgets
+from qapflow.steps.settings import Budgets
 from qapflow.verify.overflow import prove_overflow
 
 BYTE = Fixed(True, 8, 4)

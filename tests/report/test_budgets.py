@@ -4,7 +4,7 @@ import pytest
 
 from qapflow.report.budgets import check_budgets
 from qapflow.report.figures import Comparison, Difference, Figure, Source
-from qapflow.settings import Budgets
+from qapflow.steps.settings import Budgets
 
 EQUAL = Comparison("Keras", "interpreter", "equal", 1000, 8000, 0)
 FIRST = Difference("e", "fc2", 0, (0,), 0, 1, 0.0, 1.0, "")

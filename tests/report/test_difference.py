@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from qapflow.cli import main
+from qapflow.cli.main import main
 from qapflow.report.difference import compare_reports, judge, render_difference
 from qapflow.report.figures import Figure, Source
 from qapflow.report.json import render_json

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("pydantic")
 pytest.importorskip("sklearn")
 
-from qapflow.cli import main
+from qapflow.cli.main import main
 
 X = np.random.default_rng(0).normal(0, 1, (60, 4)).astype(np.float32)
 Y = np.arange(60) % 3
@@ -43,7 +43,7 @@ DATA = {
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr("qapflow.training.EXTRA", ())
+    monkeypatch.setattr("qapflow.cli.train.EXTRA", ())
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("pydantic")
 
+from qapflow.cli.train import chosen_recipe
 from qapflow.errors import UsageError
 from qapflow.train.recipes.lock import (
     check_lock,
@@ -20,7 +21,6 @@ from qapflow.train.recipes.lock import (
 )
 from qapflow.train.recipes.recipe import DataRecipe, ModelRecipe, PruningRecipe, Recipe
 from qapflow.train.samples.data import load_data
-from qapflow.training import chosen_recipe
 
 RECIPE = Recipe(seed=3, pruning=PruningRecipe(method="iterative"))
 LOCK = make_lock(RECIPE, "ab" * 32)
@@ -113,7 +113,7 @@ def options(**values):
 
 def test_a_lock_file_trains_the_same_or_nothing(tmp_path, monkeypatch):
     pytest.importorskip("sklearn")
-    monkeypatch.setattr("qapflow.training.EXTRA", ())
+    monkeypatch.setattr("qapflow.cli.train.EXTRA", ())
     for name in ("a", "b"):
         np.savez(tmp_path / f"{name}.npz", x=np.ones((30, 2)) * len(name), y=np.arange(30) % 2)
     recipe = Recipe(data=DataRecipe(source=str(tmp_path / "a.npz")))
@@ -129,7 +129,7 @@ def test_a_lock_file_trains_the_same_or_nothing(tmp_path, monkeypatch):
 
 
 def test_data_given_by_option_is_absolute_in_the_recipe(tmp_path, monkeypatch):
-    monkeypatch.setattr("qapflow.training.EXTRA", ())
+    monkeypatch.setattr("qapflow.cli.train.EXTRA", ())
     monkeypatch.chdir(tmp_path)
     changed, text = chosen_recipe(options(preset="jets-qap", data="x.csv", target="label"))
     assert changed.data.source == str(tmp_path / "x.csv")

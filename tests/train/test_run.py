@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qapflow.cli import main
+from qapflow.cli.main import main
 from qapflow.errors import ToolMissing
 from qapflow.train.saving.points import choose, read_rows, standard_error, write_row
 
@@ -93,8 +93,8 @@ def test_what_cannot_be_trained_leaves_nothing_behind(
 
 @pytest.mark.needs_keras
 def test_folds_have_a_mean_and_a_spread():
+    from qapflow.cli.train import _means
     from qapflow.train.run import TrainResult
-    from qapflow.training import _means
 
     rows = tuple(
         {**row(0, bops, 0.9, fold), "accuracy": accuracy, "model": "00.h5"}
@@ -113,7 +113,7 @@ def test_presets_are_listed_and_printed(capsys):
 
 
 def test_missing_packages_are_named(monkeypatch, capsys):
-    monkeypatch.setattr("qapflow.training.EXTRA", ("tensorflow_of_another_world",))
+    monkeypatch.setattr("qapflow.cli.train.EXTRA", ("tensorflow_of_another_world",))
     assert main(["train", "--preset", "digits-qap"]) == ToolMissing.exit_code
     assert "needs the Python package tensorflow_of_another_world" in capsys.readouterr().err
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from qapflow.cost.model import cost_of_model
 from qapflow.lower.files import write_file
-from qapflow.settings import BuildSettings
+from qapflow.steps.settings import BuildSettings
 from qapflow.train.checkpoint import Position
 from qapflow.train.libraries import load_keras
 from qapflow.train.loop import Job

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from qapflow.cli import main
+from qapflow.cli.main import main
 from qapflow.errors import ToolMissing
 from qapflow.rtl.design import Design
 from qapflow.rtl.manifest import write_manifest
+from tests.cli.test_main import tiny
 from tests.synth.test_run import install
-from tests.test_cli import tiny
 
 needs_build = pytest.mark.needs_hls4ml
 
@@ -50,7 +50,7 @@ def test_build_is_synthesised_and_reported(folder, fake, monkeypatch, capsys):
 
 @needs_build
 def test_result_of_other_rtl_is_not_reported(folder, fake, monkeypatch, two_level):
-    from qapflow.open_synthesis import stored_synthesis
+    from qapflow.steps.open_synthesis import stored_synthesis
 
     engine, _ = fake()
     monkeypatch.setenv("YOSYS", engine.command[0])
@@ -105,7 +105,7 @@ def test_absent_nextpnr_is_said(folder, fake, monkeypatch, capsys):
 
     engine, ran = fake()
     monkeypatch.setenv("YOSYS", engine.command[0])
-    monkeypatch.setattr("qapflow.open_synthesis.find_placer", absent)
+    monkeypatch.setattr("qapflow.steps.open_synthesis.find_placer", absent)
     assert main(["synth", str(folder), "--place"]) == 0
     assert "nextpnr: not run: placing and routing needs nextpnr" in capsys.readouterr().err
     assert ran() == ["adder", "top"]

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qapflow.context import BISECTION, Context
 from qapflow.errors import ToolMissing, UsageError
 from qapflow.lower.files import write_file
 from qapflow.report.figures import Comparison, Verdict
-from qapflow.rtl_steps import compare_rtl
+from qapflow.steps.context import BISECTION, Context
+from qapflow.steps.rtl import compare_rtl
 from qapflow.verify.compare import INTERPRETER, compare_csim
 from qapflow.verify.compile_csim import compile_csim
 from qapflow.verify.keras_compare import KERAS, KerasCheck, compare_keras

@@ -7,8 +7,6 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from qapflow.context import BISECTION, OVERFLOW, SYNTHESIS, Context
-from qapflow.open_synthesis import stored_synthesis
 from qapflow.report.assemble import Findings, assemble
 from qapflow.report.figures import (
     Accuracy,
@@ -22,7 +20,9 @@ from qapflow.report.figures import (
 )
 from qapflow.report.json import read_as
 from qapflow.report.open_synthesis import open_synthesis_tools, open_synthesis_totals
-from qapflow.rtl_steps import rtl_tools, rtl_totals
+from qapflow.steps.context import BISECTION, OVERFLOW, SYNTHESIS, Context
+from qapflow.steps.open_synthesis import stored_synthesis
+from qapflow.steps.rtl import rtl_tools, rtl_totals
 from qapflow.verify.bisection import Bisection
 from qapflow.versions import compiler_version, keras_versions, package_version
 

@@ -6,8 +6,10 @@ import json
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from qapflow.cache import Step
-from qapflow.context import (
+from qapflow.errors import ToolMissing
+from qapflow.lower.files import Files
+from qapflow.steps.cache import Step
+from qapflow.steps.context import (
     LOADED_NET,
     NET,
     OVERFLOW,
@@ -21,17 +23,7 @@ from qapflow.context import (
     Context,
     write_codes,
 )
-from qapflow.errors import ToolMissing
-from qapflow.lower.files import Files
-from qapflow.rtl_steps import (
-    implement_rtl,
-    implementation_settings,
-    rtl_settings,
-    simulate_rtl,
-    simulation_settings,
-    write_rtl,
-)
-from qapflow.step_settings import (
+from qapflow.steps.keys import (
     csim_settings,
     keras_settings,
     load_settings,
@@ -41,6 +33,14 @@ from qapflow.step_settings import (
     sanitize_settings,
     synth_settings,
     vector_settings,
+)
+from qapflow.steps.rtl import (
+    implement_rtl,
+    implementation_settings,
+    rtl_settings,
+    simulate_rtl,
+    simulation_settings,
+    write_rtl,
 )
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def to_json(value: Any) -> bytes:
 def load(context: Context) -> Files:
     """Read the model and translate it into a network."""
     from qapflow.ir.text import print_net, write_net
-    from qapflow.loading import load_model
+    from qapflow.steps.loading import load_model
 
     loaded = load_model(context.settings)
     layers = {
@@ -202,7 +202,7 @@ def simulate(context: Context) -> Files:
 
 def sanitize(context: Context) -> Files:
     """Count lost bits in an instrumented C simulation, where asked for."""
-    from qapflow.verification import check_losses
+    from qapflow.steps.verification import check_losses
 
     item = None
     if context.settings.sanitize:
@@ -212,7 +212,7 @@ def sanitize(context: Context) -> Files:
 
 def compare_keras(context: Context) -> Files:
     """Run the model in Keras, where it is installed, and hold the network against it."""
-    from qapflow.verification import keras_check, label_note
+    from qapflow.steps.verification import keras_check, label_note
 
     check = keras_check(context)
     result = {
@@ -246,7 +246,7 @@ def synthesise(context: Context) -> Files:
 def report(context: Context) -> Files:
     """Put everything together and render it."""
     from qapflow.report import render
-    from qapflow.report_step import assemble_report
+    from qapflow.steps.report import assemble_report
 
     made = assemble_report(context)
     forms = {"text": "txt", "json": "json", "html": "html", "md": "md"}

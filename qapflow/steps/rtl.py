@@ -8,11 +8,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qapflow.context import RTL, VERIFICATION, Context
 from qapflow.errors import ToolMissing
 from qapflow.lower.files import Files
 from qapflow.report.figures import Comparison, Figure, Source, ToolRun
 from qapflow.rtl.sim.tools import first_simulator
+from qapflow.steps.context import RTL, VERIFICATION, Context
 from qapflow.versions import package_version
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ def run_doctor(options: argparse.Namespace) -> int:
     """Say what is there, what each missing thing would add, and how to get it."""
     from dataclasses import asdict
 
-    from qapflow.doctor import diagnose
+    from qapflow.cli.doctor import diagnose
 
     findings = diagnose()
     if options.json:
@@ -42,7 +42,7 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 def run_calibrate(options: argparse.Namespace) -> int:
     """Tell how wrong past estimates were, refine the calibration; 1 if no report is usable."""
-    from qapflow.calibrating import calibrate_with
+    from qapflow.cli.calibrate import calibrate_with
 
     found = calibrate_with(options.reports, options.output)
     for line in found.skipped:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qapflow.cli.progress import TrainProgress
 from qapflow.errors import ToolMissing, UsageError
-from qapflow.progress import TrainProgress
 
 if TYPE_CHECKING:
     from qapflow.train.recipes.recipe import Recipe

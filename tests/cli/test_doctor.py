@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from qapflow.doctor import diagnose
+from qapflow.cli.doctor import diagnose
 
 GOOD = {
     "numpy": "1.26.4",

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from qapflow.errors import UsageError
-from qapflow.settings import Budgets, BuildSettings, check_settings
+from qapflow.steps.settings import Budgets, BuildSettings, check_settings
 
 SANITIZE = "also count wraps, saturations and roundings in an instrumented C simulation"
 

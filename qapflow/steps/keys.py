@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from qapflow.context import BISECTION, OPEN_SYNTHESIS, Context, file_digest
+from qapflow.steps.context import BISECTION, OPEN_SYNTHESIS, Context, file_digest
 from qapflow.versions import compiler_version, keras_versions, package_version
 
 

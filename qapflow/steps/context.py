@@ -13,9 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from qapflow.cache import BuildFolder
 from qapflow.errors import UsageError
-from qapflow.settings import BuildSettings
+from qapflow.steps.cache import BuildFolder
+from qapflow.steps.settings import BuildSettings
 
 if TYPE_CHECKING:
     from qapflow.frontend.model import LayerRecord

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from qapflow.frontend.model import Loaded
-    from qapflow.settings import BuildSettings
+    from qapflow.steps.settings import BuildSettings
 
 
 def load_model(settings: BuildSettings) -> Loaded:

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from qapflow.cache import BuildFolder, Step, run_steps
 from qapflow.errors import UsageError
 from qapflow.lower.files import Files
+from qapflow.steps.cache import BuildFolder, Step, run_steps
 
 
 class Recorder:

@@ -6,19 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from qapflow import api, rtl_steps
-from qapflow.cli import main
+from qapflow import api
+from qapflow.cli.main import main
 from qapflow.errors import ToolFailed, ToolMissing
 from qapflow.report import render
 from qapflow.report.figures import Source
 from qapflow.report.headroom import best_figures
 from qapflow.rtl import forms
 from qapflow.rtl.sim import tools
+from qapflow.steps import rtl as rtl_steps
 from qapflow.synth.rtl_implementation import implement_rtl
-from tests.test_cli import tiny
+from tests.cli.test_main import tiny
 
 pytestmark = [pytest.mark.needs_alkaid, pytest.mark.needs_hls4ml]
-FAKE = Path(__file__).parent / "tools" / "fake_vendor.py"
+FAKE = Path(__file__).parents[1] / "tools" / "fake_vendor.py"
 needs_icarus = pytest.mark.needs_icarus
 
 

@@ -6,8 +6,8 @@ import shlex
 import pytest
 import yaml
 
-from qapflow.ci_files import render_ci
-from qapflow.cli import main, make_parser
+from qapflow.cli.ci_files import render_ci
+from qapflow.cli.main import main, make_parser
 from qapflow.errors import UsageError
 
 

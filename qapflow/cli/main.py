@@ -15,8 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qapflow import __version__
-from qapflow.cli_look import run_boards, run_calibrate, run_doctor
-from qapflow.cli_synth import (
+from qapflow.cli.look import run_boards, run_calibrate, run_doctor
+from qapflow.cli.options import (
+    add_build_options,
+    add_cost_options,
+    add_train_options,
+    add_verify_options,
+    build_settings,
+    cost_settings,
+)
+from qapflow.cli.synth import (
     add_diff_options,
     add_init_options,
     add_synth_options,
@@ -25,14 +33,6 @@ from qapflow.cli_synth import (
     run_synth,
 )
 from qapflow.errors import QapflowError, UsageError
-from qapflow.options import (
-    add_build_options,
-    add_cost_options,
-    add_train_options,
-    add_verify_options,
-    build_settings,
-    cost_settings,
-)
 
 if TYPE_CHECKING:
     from qapflow.report.figures import Report
@@ -125,7 +125,7 @@ def run_build(options: argparse.Namespace) -> int:
     """Build, then print the report; 1 if a check failed."""
     settings = build_settings(options)
     from qapflow.api import build_with
-    from qapflow.progress import Progress
+    from qapflow.cli.progress import Progress
     from qapflow.report import render
 
     with Progress(quiet=options.quiet or options.json) as progress:
@@ -269,7 +269,7 @@ def run_cost(options: argparse.Namespace) -> int:
 
 def run_train(options: argparse.Namespace) -> int:
     """Train by a recipe, or list presets, or print a recipe."""
-    from qapflow.training import chosen_recipe, list_recipes, train_by
+    from qapflow.cli.train import chosen_recipe, list_recipes, train_by
 
     if options.preset == "list":
         print(list_recipes(), end="")

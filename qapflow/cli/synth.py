@@ -70,10 +70,10 @@ def _run_vendor(options: argparse.Namespace) -> int:
 
 def _run_open(options: argparse.Namespace) -> int:
     from qapflow.api import synth_build
-    from qapflow.open_synthesis import OpenSettings, require_whole
-    from qapflow.progress import Progress
+    from qapflow.cli.progress import Progress
     from qapflow.report.json import encode
     from qapflow.report.open_synthesis import render_open_synthesis
+    from qapflow.steps.open_synthesis import OpenSettings, require_whole
 
     settings = OpenSettings(
         options.folder,
@@ -158,7 +158,7 @@ def add_init_options(parser: argparse.ArgumentParser) -> None:
 
 def run_init(options: argparse.Namespace) -> int:
     """Write the CI file."""
-    from qapflow.ci_files import write_ci
+    from qapflow.cli.ci_files import write_ci
 
     path = write_ci(
         options.ci, options.folder, model=options.model, board=options.board, force=options.force

@@ -10,14 +10,14 @@ import h5py
 import numpy as np
 import pytest
 
-from qapflow.cli import main
-from qapflow.context import BISECTION, LOADED_NET
+from qapflow.cli.main import main
 from qapflow.ir.net import Net
 from qapflow.ir.ops import Const
 from qapflow.ir.text import read_net, write_net
+from qapflow.steps.context import BISECTION, LOADED_NET
 from qapflow.versions import compiler_version
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 SHAPE = (2, 3)  # samples of a network with three inputs, ap_fixed<8,4>
 
 

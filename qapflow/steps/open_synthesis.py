@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qapflow.boards import load_target
-from qapflow.context import NET, OPEN_SYNTHESIS, RTL, SETTINGS
 from qapflow.errors import ToolFailed, ToolMissing, UsageError
 from qapflow.ir.text import read_net
 from qapflow.lower.files import write_file
 from qapflow.report.json import encode, read_as
 from qapflow.rtl.manifest import MANIFEST, read_design
+from qapflow.steps.context import NET, OPEN_SYNTHESIS, RTL, SETTINGS
 from qapflow.synth.open.compare import compare_strategies
 from qapflow.synth.open.engines import choose_engine
 from qapflow.synth.open.families import Family, family_of
