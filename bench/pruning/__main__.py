@@ -9,15 +9,17 @@ and BOPs of each step. Stopped, it goes on where it was.
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from bench.pruning.grid import Setting, variants
+from bench.pruning.grid import FLOAT, Setting, variants
 from bench.pruning.plot import draw
-from bench.pruning.points import make_points
-from bench.pruning.runs import train_all
+from bench.pruning.points import Point, baseline, cheapest, make_points
+from bench.pruning.rivals import ebops_of, render_rivals, search_networks, train_hgq2
+from bench.pruning.runs import Rows, train_all
 from bench.pruning.table import render
 from qapflow.train.recipes.recipe import FRACTIONS
 
@@ -35,11 +37,30 @@ def main() -> None:
     todo = list(variants(options.bits, options.only))
     rows = train_all(todo, setting, options.data.resolve(), folder, options.jobs, options.board)
     points = make_points(rows, _sizes(options.data, setting.widths))
-    text = render(points)
+    text = render(points) + "\n" + _stand(options, setting, rows, points)
     (folder / "table.txt").write_text(text, encoding="utf-8")
     (folder / "points.json").write_text(json.dumps([asdict(p) for p in points], indent=1))
     draw(points, folder / "accuracy.png")
     print(text)
+
+
+def _stand(
+    options: argparse.Namespace, setting: Setting, rows: Rows, points: Sequence[Point]
+) -> str:
+    """Compare the cheapest point without loss with what else gives small networks."""
+    base = baseline(points)
+    point = cheapest([p for p in points if p.variant.bits != FLOAT], base)
+    if point is None or not (options.trials or options.hgq2):
+        return ""
+    data, folder, found = options.data.resolve(), options.output, []
+    if options.trials:
+        found.append(search_networks(point, setting, data, folder, options.trials, options.board))
+    if options.hgq2:
+        level = base.val_accuracy - base.val_spread
+        epochs, beta = options.hgq2_epochs, options.hgq2_beta
+        rival = train_hgq2(options.hgq2, setting, data, folder, epochs, beta, level)
+        found += [rival] if rival else []
+    return render_rivals(point, found, ebops_of(rows, point))
 
 
 def _sizes(data: Path, widths: tuple[int, ...]) -> tuple[int, ...]:
@@ -71,6 +92,10 @@ def _options() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--board", default="xcvu9p", help="whose estimate goes with each point")
     parser.add_argument("--only", default="", help="only variants whose names contain this")
+    parser.add_argument("--trials", type=int, default=0, help="networks searched at equal BOPs")
+    parser.add_argument("--hgq2", help="a Python that has HGQ2, trained on the same folds")
+    parser.add_argument("--hgq2-epochs", type=int, default=60)
+    parser.add_argument("--hgq2-beta", type=float, default=1e-4, help="price of an EBOP at the end")
     parser.add_argument("--jobs", type=int, default=2)
     return parser.parse_args()
 

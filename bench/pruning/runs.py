@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from bench.pruning.grid import Setting, Variant, recipe
 from qapflow.lower.files import write_file
 
 Row = dict[str, Any]
+Rows = Mapping[Variant, Sequence[Row]]
 
 
 def train_all(

@@ -1,5 +1,8 @@
 """The comparison of pruning and quantization: recipes, points, tables, without training."""
 
+import json
+
+import numpy as np
 import pytest
 
 from bench.pruning.grid import Setting, recipe, variants
@@ -58,3 +61,47 @@ def test_points_are_means_over_folds_and_the_cheapest_loses_nothing():
     assert "baseline: 32b-tuned-bn-no-l1, dense, 4,652,832 BOPs, accuracy 0.9050 +- 0.0071" in text
     assert "both, lottery ticket        none without loss" in text
     assert "93.1x      46.5x    0.9050   75.0%      50,000" in text
+
+
+def test_rivals_stand_beside_the_point_and_hgq2_is_trained_once_for_each_fold(tmp_path):
+    pytest.importorskip("sklearn")
+    from bench.pruning.rivals import ebops_of, render_rivals, train_hgq2
+
+    random = np.random.default_rng(0)
+    x, y = random.random((40, 3), np.float32), np.arange(40) % 2
+    np.savez(tmp_path / "data.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    python = tmp_path / "python"
+    row = {"epoch": 3, "ebops": 200.0, "validation_accuracy": 0.9, "test_accuracy": 0.8}
+    kept = json.dumps({"rows": [row, {**row, "ebops": 20.0, "validation_accuracy": 0.5}]})
+    python.write_text(f"#!/bin/sh\necho run >> {tmp_path}/log\necho '{kept}' > $3\n")
+    python.chmod(0o755)
+    for _ in range(2):
+        found = train_hgq2(str(python), SETTING, tmp_path / "data.npz", tmp_path, 5, 1e-4, 0.85)
+    assert (found.ebops, found.accuracy, found.spread) == (200.0, 0.8, 0.0)
+    assert (tmp_path / "log").read_text() == "run\n" * 2  # two folds, once
+    assert train_hgq2(str(python), SETTING, tmp_path / "data.npz", tmp_path, 5, 1e-4, 0.95) is None
+    (variant,) = variants((6,), "tuned-bn-no-l1")
+    own = {variant: [{**row, "cost_ebops_accumulation": 500.5} for row in rows(variant, (0, 0))]}
+    point = make_points(own, SIZES)[1]
+    text = render_rivals(point, [found], ebops_of(own, point))
+    assert (
+        "6b-tuned-bn-no-l1, step 1             0.9050  0.0071      0.9150      50,000      5,500"
+        in text
+    )
+    assert (
+        "HGQ2, 5 epochs                        0.8000  0.0000      0.9000           -        200"
+        in text
+    )
+
+
+def test_a_failing_hgq2_says_so(tmp_path):
+    pytest.importorskip("sklearn")
+    from bench.pruning.rivals import train_hgq2
+
+    x, y = np.zeros((40, 3), np.float32), np.arange(40) % 2
+    np.savez(tmp_path / "data.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho no module named hgq >&2\nexit 1\n")
+    python.chmod(0o755)
+    with pytest.raises(SystemExit, match=r"HGQ2 failed \(1\):\nno module named hgq"):
+        train_hgq2(str(python), SETTING, tmp_path / "data.npz", tmp_path, 5, 1e-4, 0.85)
