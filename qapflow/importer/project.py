@@ -11,7 +11,8 @@ import yaml
 
 from qapflow.boards import load_target
 from qapflow.errors import ModelUnsupported, Unsupported, UsageError
-from qapflow.importer.layers import Reader
+from qapflow.importer.layers import HANDLERS
+from qapflow.importer.reader import Reader
 from qapflow.importer.sources import read_sources, read_text
 from qapflow.ir.net import Net
 from qapflow.plan import Plan
@@ -25,10 +26,10 @@ _HINT = "give the folder that holds firmware/ and hls4ml_config.yml"
 class Imported:
     """A project that was read.
 
-    `unknown` lists the layer before which the network ends because the importer does not know it,
-    `inexact` what the network cannot compute as the firmware does. With either it serves estimates
-    only, else it is bit for bit the same. `layer_of` names the node of each config, as
-    reports name modules.
+    `unknown` lists the layers that the importer cannot read, whose outputs are inputs of the
+    network here; `inexact` what the network cannot compute as the firmware does. With either it
+    serves estimates only, else it is bit for bit the same. `layer_of` names the node of each
+    config, as reports name modules.
     """
 
     folder: Path
@@ -47,7 +48,7 @@ def import_project(folder: Path) -> Imported:
         UsageError: no hls4ml project, or its files contradict each other.
         ModelUnsupported: layers or types that no network expresses exactly; all are listed.
     """
-    found = read_project(folder)
+    found = _read(folder, exact=True)
     if found.inexact or found.unknown:
         raise ModelUnsupported((*found.inexact, *found.unknown), str(folder))
     return found
@@ -58,18 +59,21 @@ def read_project(folder: Path) -> Imported:
 
     Raises:
         UsageError: no hls4ml project, or its files contradict each other.
-        ModelUnsupported: not even the first layer is known.
+        ModelUnsupported: no layer with weights can be read.
     """
+    return _read(folder, exact=False)
+
+
+def _read(folder: Path, exact: bool) -> Imported:
     sources = read_sources(folder)
     settings = _settings(folder)
-    reader = Reader(sources, folder / "firmware" / "weights")
-    reader.read()
+    reader = Reader(sources, exact)
+    reader.read(HANDLERS)
     if not reader.choices:
         raise ModelUnsupported(reader.unknown, str(folder))
-    stream = any("io_stream" in c.get("io_type", "") for c in sources.configs.values())
     plan = Plan(
         backend=settings["backend"],
-        io_type="io_stream" if stream else "io_parallel",
+        io_type="io_stream" if reader.stream else "io_parallel",
         clock_ns=settings["clock_ns"],
         clock_uncertainty_percent=settings["uncertainty"],
         choices=reader.choices,

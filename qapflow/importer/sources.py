@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 from qapflow.errors import UsageError
@@ -45,6 +44,10 @@ class Sources:
     calls: tuple[Call, ...]
     arrays: Mapping[str, tuple[str, tuple[str, ...]]]  # variable -> (type, sizes)
     numbers: Mapping[str, int]
+    ports: tuple[str, ...]  # arguments of the top function
+    aliases: Mapping[str, str]  # `auto& x = y;`: the same elements in another shape
+    lists: Mapping[str, tuple[int, ...]]  # constant arrays of numbers next to a configuration
+    folder: Path
 
 
 def read_sources(folder: Path) -> Sources:
@@ -59,7 +62,7 @@ def read_sources(folder: Path) -> Sources:
     tops = [p for p in sorted(firmware.glob("*.cpp")) if "nnet::" in read_text(p)]
     if not tops:
         raise UsageError("no top function calls nnet:: layers", str(firmware), _HINT)
-    code = read_text(tops[0])
+    code = _without_directives(read_text(tops[0]))
     numbers = {n: int(v) for n, v in re.findall(r"#define\s+(\w+)\s+(\d+)", defines)}
     types = _types(defines)
     if not types:
@@ -71,6 +74,10 @@ def read_sources(folder: Path) -> Sources:
         calls=_calls(code),
         arrays=_arrays(code, types),
         numbers=numbers,
+        ports=_ports(code, tops[0].stem),
+        aliases=dict(re.findall(r"auto\s*&\s*(\w+)\s*=\s*(\w+)\s*;", code)),
+        lists=_lists(parameters),
+        folder=firmware,
     )
 
 
@@ -122,31 +129,66 @@ def _types(text: str) -> dict[str, CType]:
 def _configs(text: str) -> dict[str, dict[str, str]]:
     configs = {}
     for name, base, body in re.findall(
-        r"struct\s+(\w+)\s*:\s*(?:nnet::)?(\w+)\s*\{(.*?)\n\};", text, re.S
+        r"struct\s+(\w+)\s*(?::\s*(?:nnet::)?(\w+)\s*)?\{(.*?)\n\};", text, re.S
     ):
-        members = {"base": base}
+        members = {"base": base} if base else {}
         for key, value in re.findall(
-            r"(?:static const|constexpr)\s+[\w:]+\s+(\w+)\s*=\s*([^;]+);", body
+            r"(?:static\s+const|constexpr)\s+[\w: ]+\s+(\w+)\s*=\s*([^;]+);", body
         ):
             members[key] = value.strip()
         for kind, key in re.findall(r"typedef\s+([^;]+?)\s+(\w+)\s*;", body):
             members[key] = kind.strip()
+        for kind, key in re.findall(r"static\s+const\s+(\w+)\s+(\w+)\s*;", body):
+            members[f"{key}_t"] = kind  # `static const slope_t slope;`, whose value stands outside
+        for key, value in re.findall(r"using\s+(\w+)\s*=\s*(?:\w+::)*(\w+)\s*<", body):
+            members[key] = value
         configs[name] = members
+    for name, key, value in re.findall(r"\b(\w+)::(\w+)\s*=\s*([-+.\deE]+)\s*;", text):
+        if name in configs:
+            configs[name][key] = value
     return configs
 
 
+def _lists(text: str) -> dict[str, tuple[int, ...]]:
+    found = re.findall(r"\bunsigned\s+(\w+)\[\d*\]\s*=\s*\{([\d,\s]*)\}", text)
+    return {n: tuple(int(v) for v in cells.split(",") if v.strip()) for n, cells in found}
+
+
+def _without_directives(text: str) -> str:
+    """Return C++ without comments over several lines and preprocessor lines."""
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+    return re.sub(r"^[ \t]*#.*$", "", text, flags=re.M)
+
+
+def _ports(text: str, top: str) -> tuple[str, ...]:
+    """Return the names of the arrays and streams that the top function gets."""
+    found = re.search(rf"void\s+{re.escape(top)}\s*\((.*?)\)\s*\{{", text, re.S)
+    ports = re.findall(r"(\w+)\s*(?:\[[^\]]*\])?\s*(?:,|$)", found[1].strip()) if found else []
+    return tuple(name for name in ports if not name.startswith("const_size"))
+
+
+def split_outside(text: str) -> tuple[str, ...]:
+    """Split at commas that stand in no brackets."""
+    parts, depth, start = [], 0, 0
+    for place, sign in enumerate(text):
+        depth += (sign in "<([{") - (sign in ">)]}")
+        if sign == "," and depth == 0:
+            parts.append(text[start:place].strip())
+            start = place + 1
+    return (*parts, text[start:].strip())
+
+
 def _calls(text: str) -> tuple[Call, ...]:
-    pattern = re.compile(r"nnet::(\w+)<([^;()]*)>\(([^;]*)\);[ \t]*(?://[ \t]*(.*))?")
-    return tuple(
-        Call(
-            found[1],
-            tuple(part.strip() for part in found[2].split(",")),
-            tuple(part.strip() for part in found[3].split(",")),
-            (found[4] or found[3].split(",")[1]).strip(),
-        )
-        for found in pattern.finditer(text)
-        if not found[1].startswith("load_weights")
-    )
+    pattern = re.compile(r"(?:nnet::)(\w+)<([^;()]*)>\(([^;]*)\);[ \t]*(?://[ \t]*(.*))?")
+    found = []
+    for match in pattern.finditer(text):
+        function, templates, arguments, comment = match.groups()
+        if function.startswith(("load_weights", "save_layer_output")):
+            continue
+        parts = split_outside(arguments)
+        name = (comment or (parts[1] if len(parts) > 1 else function)).strip()
+        found.append(Call(function, split_outside(templates), parts, name))
+    return tuple(found)
 
 
 def _arrays(text: str, types: Mapping[str, CType]) -> dict[str, tuple[str, tuple[str, ...]]]:
@@ -183,14 +225,7 @@ def _size(text: str, numbers: Mapping[str, int]) -> int:
     return total
 
 
-def read_weights(path: Path) -> list[Fraction]:
-    """Return the numbers of a weight header (what is synthesised), exactly as written."""
-    text = read_text(path)
-    found = re.search(r"\w+\s+\w+\[[^\]]*\]\s*=\s*\{(.*?)\}\s*;", text, re.S)
-    if not found:
-        raise UsageError("the header holds no array of weights", str(path), _HINT)
-    cells = found[1].replace("\n", " ").split(",")
-    try:
-        return [Fraction(cell.strip()) for cell in cells if cell.strip()]
-    except ValueError as error:
-        raise UsageError(f"a weight is not a number: {error}", str(path), _HINT) from error
+def kernel_text(sources: Sources, header: str) -> str | None:
+    """Return a header of the project's own kernels without spaces, None if it is not there."""
+    path = sources.folder / "nnet_utils" / header
+    return re.sub(r"\s+", "", read_text(path)) if path.is_file() else None

@@ -5,8 +5,8 @@ import pytest
 
 from qapflow.errors import ModelUnsupported, UsageError
 from qapflow.importer import import_project, read_project
-from qapflow.importer.layers import cast_values
 from qapflow.importer.sources import parse_type
+from qapflow.importer.weights import cast_values
 from qapflow.ir.fixed import Fixed, Overflow, Rounding
 from qapflow.ir.interpret import interpret
 from qapflow.ir.ops import Dense
@@ -50,22 +50,35 @@ def test_plan_and_weights_are_those_of_the_project(tmp_path, strategy, reuse):
     assert found.layer_of == {"config2": name}
 
 
-def test_a_narrow_accumulator_is_refused_by_name(tmp_path):
+def test_products_that_the_accumulator_cuts_are_cut_one_by_one(tmp_path):
     folder = write_project(tmp_path, WEIGHTS, BIAS, accum="ap_fixed<12,6>")
-    with pytest.raises(ModelUnsupported, match=r"fc1 \(dense\): its accumulator drops 3 bits"):
-        import_project(folder)
-    assert read_project(folder).net.by_name["fc1"].out.type == Fixed(True, 12, 6)
+    found = import_project(folder)
+    codes = np.random.default_rng(1).integers(-128, 128, (50, 3))
+    made = interpret(found.net, {found.net.inputs[0].name: codes})[found.net.outputs[0]]
+    products = np.floor(codes[:, :, None] / 16 * np.array(WEIGHTS) * 64)
+    summed = (products.sum(axis=1) + np.array(BIAS) * 64).astype(np.int64)
+    relu = np.maximum((summed + 2**11) % 2**12 - 2**11, 0) / 64 * 16
+    assert np.array_equal(made, np.clip(np.rint(relu), 0, 63).astype(np.int64))
 
 
-def test_a_saturating_accumulator_is_refused(tmp_path):
-    folder = write_project(tmp_path, WEIGHTS, BIAS, accum="ap_fixed<20,9,AP_TRN,AP_SAT,0>")
+def test_estimates_see_the_layer_whose_products_are_cut(tmp_path):
+    folder = write_project(tmp_path, WEIGHTS, BIAS, accum="ap_fixed<12,6>")
+    found = read_project(folder)
+    assert found.net.by_name["fc1"].out.type == Fixed(True, 12, 6)
+    assert found.inexact[0].reason == "its accumulator drops 3 bits of every product"
+
+
+def test_a_saturating_accumulator_is_exact_only_where_nothing_saturates(tmp_path):
+    wide = write_project(tmp_path / "a", WEIGHTS, BIAS, accum="ap_fixed<20,9,AP_TRN,AP_SAT,0>")
+    assert import_project(wide).inexact == ()
+    folder = write_project(tmp_path / "b", WEIGHTS, BIAS, accum="ap_fixed<12,3,AP_TRN,AP_SAT,0>")
     with pytest.raises(ModelUnsupported, match="saturates after every addition"):
         import_project(folder)
 
 
 def test_unknown_layers_are_refused_by_name(tmp_path):
-    folder = write_project(tmp_path, WEIGHTS, BIAS, activation="softmax")
-    with pytest.raises(ModelUnsupported, match=r"relu1 \(softmax\): the importer does not know"):
+    folder = write_project(tmp_path, WEIGHTS, BIAS, activation="silu")
+    with pytest.raises(ModelUnsupported, match=r"relu1 \(silu\): the importer does not know"):
         import_project(folder)
     assert read_project(folder).unknown[0].layer == "relu1"
 
@@ -80,7 +93,7 @@ def test_unknown_layers_are_refused_by_name(tmp_path):
         (lambda p: (p / "firmware/weights/w2.h").write_text("int x;"), "holds no array of weights"),
         (
             lambda p: (p / "firmware/weights/w2.h").write_text("t w2[1] = {0.5};"),
-            "1 weights for 3 x 2",
+            "1 weights in w2 for a layer of 6",
         ),
         (lambda p: (p / "firmware/parameters.h").write_text(""), "parameters.h has no"),
     ],

@@ -1,0 +1,311 @@
+"""Dense layers and convolutions: sums of products as the accumulators of the firmware make them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from qapflow.errors import Unsupported
+from qapflow.importer.reader import Reader, Refused
+from qapflow.importer.sources import Call, CType
+from qapflow.importer.windows import padding_of
+from qapflow.ir.fixed import Codes, Fixed, Overflow, cast
+from qapflow.ir.ops import Affine, Const, Conv, Dense, Quantize, Reduce, Reshape
+from qapflow.plan import Choice
+
+_MOST_PRODUCTS = 4_000_000
+_TYPES = "let hls4ml write the project with accumulator types that hold every product (auto)"
+_STRATEGIES = ("latency", "resource", "distributed_arithmetic")
+_FREE = (Overflow.WRAP,)
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A layer that sums products: `op` has no bias, `bias` [channels] is in the sums' type."""
+
+    call: Call
+    name: str
+    source: str
+    op: Dense | Conv
+    bias: Codes
+    kind: CType
+
+
+def read_dense(reader: Reader, call: Call) -> None:
+    """nnet::dense<in, out, config>(data, res, weights, biases)."""
+    config = reader.config(call)
+    n_in, n_out = reader.number(config, "n_in"), reader.number(config, "n_out")
+    weight = _weights(reader, call, config, (n_in, n_out), call.arguments[2])
+    source = reader.source(call, (n_in,))
+    if config.get("product") in ("both_binary", "data_binary"):
+        source = _signs(reader, call, source)
+    made = _sum(reader, call, call.name, source, Dense(weight), call.templates[-1])
+    reader.finish(call, made, call.templates[1])
+
+
+def _signs(reader: Reader, call: Call, source: str) -> str:
+    """One bit stands for -1 or 1."""
+    two, one = Const(np.array(2), Fixed(False, 2, 0)), Const(np.array(-1), Fixed(True, 1, 0))
+    return reader.builder.add(f"{call.name}_signs", Affine(two, one), source, origin=call.name)
+
+
+def read_conv(reader: Reader, call: Call) -> None:
+    """nnet::conv_1d_cl, conv_2d_cl and their pointwise forms."""
+    config = reader.config(call)
+    op, source = _conv(reader, call, config, call.arguments[2], 0, depthwise=False)
+    made = _sum(reader, call, call.name, source, op, call.templates[-1])
+    reader.finish(call, made, call.templates[1])
+
+
+def read_depthwise(reader: Reader, call: Call) -> None:
+    """nnet::depthwise_conv_1d_cl and depthwise_conv_2d_cl."""
+    config = reader.config(call)
+    op, source = _conv(reader, call, config, call.arguments[2], 0, depthwise=True)
+    made = _sum(reader, call, call.name, source, op, call.templates[-1])
+    reader.finish(call, made, call.templates[1])
+
+
+def read_separable(reader: Reader, call: Call) -> None:
+    """nnet::separable_conv_*<in, [between,] out, config>(data, res, w_dw, w_pw, b_dw, b_pw)."""
+    config = reader.config(call)
+    first = reader.named_config(config["depthwise_config"])
+    second = reader.named_config(config["pointwise_config"])
+    between = call.templates[1] if len(call.templates) == 4 else call.templates[0]
+    op, source = _conv(reader, call, first, call.arguments[2], 0, depthwise=True)
+    name = f"{call.name}_depthwise"
+    inner = _sum(reader, call, name, source, op, config["depthwise_config"], call.arguments[4])
+    inner = reader.quantize(call, inner, reader.type_of(between), f"{call.name}_between")
+    weight = _weights(reader, call, second, _matrix(reader, second), call.arguments[3])
+    rank = len(_spatial(second))
+    one = (1,) * rank
+    kernel = Const(weight.codes.reshape(*one, *weight.codes.shape), weight.type)
+    op = Conv(kernel, None, one, ((0, 0),) * rank, one)
+    name = f"{call.name}_pointwise"
+    made = _sum(reader, call, name, inner, op, config["pointwise_config"], call.arguments[5])
+    reader.finish(call, made, call.templates[-2])
+
+
+def _spatial(config: dict[str, str]) -> tuple[str, ...]:
+    return ("height", "width") if "in_height" in config else ("width",)
+
+
+def _matrix(reader: Reader, config: dict[str, str]) -> tuple[int, int]:
+    size = math.prod(reader.number(config, f"filt_{axis}", 1) for axis in _spatial(config))
+    return size * reader.number(config, "n_chan"), reader.number(config, "n_filt")
+
+
+def _conv(
+    reader: Reader, call: Call, config: dict[str, str], name: str, place: int, depthwise: bool
+) -> tuple[Conv, str]:
+    """Return the convolution without its bias, and what it reads as [*spatial, channels]."""
+    axes = _spatial(config)
+    if any(reader.number(config, key, 1) > 1 for key in config if key.startswith("dilation")):
+        raise Refused("its windows are dilated, which kernels of some hls4ml versions leave out")
+    kernel = tuple(reader.number(config, f"filt_{axis}", 1) for axis in axes)
+    channels, filters = reader.number(config, "n_chan"), reader.number(config, "n_filt")
+    padding = tuple(padding_of(reader, config, axis) for axis in axes)
+    strides = tuple(reader.number(config, f"stride_{axis}", 1) for axis in axes)
+    shape = tuple(reader.number(config, f"in_{axis}") for axis in axes)
+    padding = _fit(reader, config, axes, shape, kernel, strides, padding)
+    if depthwise:
+        if channels != filters:
+            raise Refused(f"a depthwise convolution makes {filters} of {channels} channels")
+        weight = _weights(reader, call, config, (math.prod(kernel), channels), name)
+        codes = weight.codes.reshape(*kernel, 1, channels)
+    else:
+        weight = _weights(reader, call, config, (math.prod(kernel) * channels, filters), name)
+        codes = weight.codes.reshape(*kernel, channels, filters)
+    op = Conv(
+        Const(codes, weight.type),
+        None,
+        strides,
+        padding,
+        (1,) * len(axes),
+        channels if depthwise else 1,
+    )
+    return op, reader.source(call, (*shape, channels), place)
+
+
+def _fit(
+    reader: Reader,
+    config: dict[str, str],
+    axes: tuple[str, ...],
+    shape: tuple[int, ...],
+    kernel: tuple[int, ...],
+    strides: tuple[int, ...],
+    padding: tuple[tuple[int, int], ...],
+) -> tuple[tuple[int, int], ...]:
+    """Return the padding with which the windows are those that the firmware counts."""
+    fitted = []
+    for axis, n, k, s, (before, after) in zip(axes, shape, kernel, strides, padding, strict=True):
+        out = reader.number(config, f"out_{axis}")
+        if (n + before + after - k) // s + 1 != out:
+            raise Refused(f"its output {axis} of {out} does not follow from its windows")
+        fitted.append((before, after))
+    return tuple(fitted)
+
+
+def _weights(
+    reader: Reader, call: Call, config: dict[str, str], shape: tuple[int, int], name: str
+) -> Const:
+    """Return weights [n_in, n_out] as the multipliers see them."""
+    kind_name = config["weight_t"]
+    if not reader.has_type(kind_name):
+        raise Refused(f"its weights are of type {kind_name}, which is no fixed-point type")
+    kind = reader.type_of(kind_name)
+    place = call.arguments.index(name)
+    flat = reader.constants(call, place, kind, math.prod(shape))
+    # Shared multipliers read their weights output by output.
+    turned = _strategy(reader, config) in ("resource", "resource_unrolled")
+    codes = flat.reshape(shape[::-1]).T if turned else flat.reshape(shape)
+    product = _multiplier(reader, config)
+    if product in ("weight_binary", "both_binary"):
+        return Const(2 * codes - 1, Fixed(True, 2, 0))
+    if product not in ("mult", "weight_ternary", "data_binary"):
+        raise Refused(f"its products are made by nnet::product::{product}")
+    return Const(codes, kind.fixed)
+
+
+def _multiplier(reader: Reader, config: dict[str, str]) -> str:
+    inner = reader.sources.configs.get(config.get("mult_config", ""), {})
+    return config.get("product") or inner.get("product") or "mult"
+
+
+def _strategy(reader: Reader, config: dict[str, str]) -> str:
+    inner = reader.sources.configs.get(config.get("mult_config", ""), {})
+    text = config.get("strategy") or inner.get("strategy") or "nnet::latency"
+    return text.rpartition("::")[2].lower()
+
+
+def _sum(
+    reader: Reader,
+    call: Call,
+    name: str,
+    source: str,
+    op: Dense | Conv,
+    config_name: str,
+    bias_name: str = "",
+) -> str:
+    """Add the sums of a layer; return the edge that has them in the type they are made in."""
+    config = reader.named_config(config_name)
+    kind = reader.type_of(config["accum_t"])
+    bias_name = bias_name or call.arguments[3]
+    outputs = op.weight.codes.shape[-1]
+    bias_kind = reader.type_of(config["bias_t"])
+    raw = reader.constants(call, call.arguments.index(bias_name), bias_kind, outputs)
+    bias = cast(raw, bias_kind.fixed.frac, kind.fixed, kind.rounding, kind.overflow)
+    _check_kernel(reader, config, kind, bias, op)
+    node = reader.builder
+    layer = Sum(call, name, source, op, bias, kind)
+    cut = node.edges[source].type.frac + op.weight.type.frac - kind.fixed.frac
+    if cut > 0 and reader.exact:
+        made, summed = _cut_products(reader, layer)
+    else:
+        made = node.add(name, _with_bias(layer), source, origin=call.name)
+        summed = made
+        if cut > 0:
+            reason = f"its accumulator drops {cut} bits of every product"
+            reader.inexact.append(Unsupported(call.name, call.function, reason, _TYPES))
+    _note(reader, layer, made, config)
+    reader.layer_of[config_name] = made
+    if _multiplier(reader, config) == "both_binary":
+        return summed  # counts of matches, which become signed sums without loss
+    if kind.overflow not in _FREE and not reader.holds(summed, kind) and (cut <= 0 or reader.exact):
+        _refuse_saturation(reader, layer)
+    return reader.quantize(call, summed, kind, f"{name}_sum")
+
+
+def _refuse_saturation(reader: Reader, layer: Sum) -> None:
+    reason = "its accumulator saturates after every addition"
+    found = Unsupported(layer.call.name, layer.call.function, reason, _TYPES)
+    reader.inexact.append(found)
+
+
+def _check_kernel(
+    reader: Reader, config: dict[str, str], kind: CType, bias: Codes, op: Dense | Conv
+) -> None:
+    """Refuse one-bit kernels whose counts are no plain sums."""
+    product = _multiplier(reader, config)
+    if product not in ("both_binary", "data_binary"):
+        return
+    if not isinstance(op, Dense):
+        raise Refused("a convolution of one-bit values pads with zeros that stand for -1")
+    count = op.weight.codes.shape[0]
+    if product == "both_binary" and (bias.any() or kind.fixed.hi >> kind.fixed.frac < count):
+        raise Refused("its matches are counted with a bias, or in a type too narrow for them")
+
+
+def _with_bias(layer: Sum) -> Dense | Conv:
+    bias = Const(layer.bias, layer.kind.fixed) if layer.bias.any() else None
+    op = layer.op
+    if isinstance(op, Dense):
+        return Dense(op.weight, bias)
+    return Conv(op.weight, bias, op.strides, op.padding, op.dilation, op.groups)
+
+
+def _note(reader: Reader, layer: Sum, made: str, config: dict[str, str]) -> None:
+    """Keep what estimates ask for: the plan of the layer, and the type of its sums."""
+    strategy = _strategy(reader, config)
+    known = strategy in _STRATEGIES
+    if not known:
+        reason = f"strategy {strategy} has no plan"
+        found = Unsupported(layer.call.name, layer.call.function, reason)
+        reader.inexact.append(found)
+    chosen = strategy if known else "latency"
+    reuse = reader.number(config, "reuse_factor", 1)
+    reader.choices[made] = Choice(chosen, reuse)  # type: ignore[arg-type]
+    reader.sums[made] = layer.kind.fixed
+
+
+def _cut_products(reader: Reader, layer: Sum) -> tuple[str, str]:
+    """Add every product as an edge, its cast, and the sums; return products and sums.
+
+    One filter a product: a depthwise convolution in which each filter reads one place of a window.
+    """
+    node, op, name = reader.builder, layer.op, layer.name
+    source, origin = layer.source, layer.call.name
+    if isinstance(op, Dense):
+        n_in, n_out = op.weight.codes.shape
+        kernel: Codes = op.weight.codes.reshape(1, n_in, n_out)
+        source = reader.reshape(layer.call, source, (1, n_in))
+        window = Conv(op.weight, None, (1,), ((0, 0),), (1,), 1)
+    else:
+        kernel, window = op.weight.codes, op
+    *size, _, filters = kernel.shape
+    channels = node.edges[source].shape[-1]
+    places = math.prod(size)
+    each = places * (1 if window.groups > 1 else filters)
+    if channels * each * places > _MOST_PRODUCTS:
+        raise Refused(f"its accumulator cuts products, {channels * each} of them", _TYPES)
+    spread = _spread(kernel.reshape(places, -1, filters), channels, window.groups > 1)
+    weight = Const(spread.reshape(*size, 1, channels * each), op.weight.type)
+    every = Conv(weight, None, window.strides, window.padding, window.dilation, channels)
+    made = node.add(f"{name}_products", every, source, origin=origin)
+    kind = layer.kind
+    cut = Quantize(kind.fixed, kind.rounding, kind.overflow)
+    edge = node.add(f"{name}_cut", cut, made, origin=origin)
+    out = node.edges[made].shape[:-1]
+    split = (channels, places) if window.groups > 1 else (channels * places, filters)
+    edge = node.add(f"{name}_split", Reshape((*out, *split)), edge, origin=origin)
+    axis = len(out) + (1 if window.groups > 1 else 0)
+    edge = node.add(name, Reduce("sum", (axis,)), edge, origin=origin)
+    if isinstance(op, Dense):
+        edge = reader.reshape(layer.call, edge, (filters,))
+    if layer.bias.any():
+        one, offset = Const(np.array(1), Fixed(False, 1, 0)), Const(layer.bias, kind.fixed)
+        edge = node.add(f"{name}_bias", Affine(one, offset), edge, origin=origin)
+    return made, edge
+
+
+def _spread(kernel: Codes, channels: int, depthwise: bool) -> Codes:
+    """Return weights [places, 1, channels * each] of which every filter has one place."""
+    places, _, filters = kernel.shape
+    spread = np.zeros((places, channels, places, 1 if depthwise else filters), kernel.dtype)
+    for place in range(places):
+        if depthwise:
+            spread[place, :, place, 0] = kernel[place, 0, :]
+        else:
+            spread[place, :, place, :] = kernel[place]
+    return spread
