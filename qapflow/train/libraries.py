@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from qapflow.errors import ToolFailed, ToolMissing
+from qapflow.verify.keras_process import restore_qkeras
 
 HINT = "pip install 'qapflow[train]'"
 
@@ -41,7 +42,9 @@ def load_keras() -> Libraries:
             "training needs Keras 2, but TensorFlow already uses Keras 3 in this process",
             hint="set TF_USE_LEGACY_KERAS=1 before TensorFlow is imported",
         )
-    return Libraries(tf, keras, _import("qkeras"), _import("tensorflow_model_optimization"))
+    qkeras = _import("qkeras")
+    restore_qkeras()
+    return Libraries(tf, keras, qkeras, _import("tensorflow_model_optimization"))
 
 
 def seed_everything(seed: int) -> None:

@@ -72,6 +72,36 @@ def test_quantize_keeps_what_a_model_computes(libraries, randomise, tmp_path):
 
 
 @needs_keras
+def test_separable_and_transposed_convolutions_and_bent_rectifiers(libraries, randomise, tmp_path):
+    layers = libraries.keras.layers
+    samples = x = libraries.keras.Input((8, 8, 2))
+    x = layers.SeparableConv2D(3, 3, name="separable")(x)
+    x = layers.BatchNormalization()(x)
+    x = layers.LeakyReLU(0.25)(x)
+    x = layers.Conv2DTranspose(2, 2, strides=2, name="up")(x)
+    x = layers.ReLU(6.0)(x)
+    x = layers.Reshape((24, 12))(x)
+    x = layers.SeparableConv1D(3, 3, name="row")(x)
+    x = layers.ReLU(negative_slope=0.5)(x)
+    model = randomise(libraries.keras.Model(samples, layers.Dense(4)(layers.Flatten()(x))))
+    values = np.random.default_rng(0).normal(size=(32, 8, 8, 2)).astype(np.float32)
+    made = quantize(model, 12, layers={"separable": {"weights": 9}}, samples=values)
+    kinds = [type(layer).__name__ for layer in made.layers]
+    assert {"QSeparableConv2D", "QConv2DTranspose", "QSeparableConv1D"} <= set(kinds)
+    assert "BatchNormalization" in kinds  # folds into no separable convolution
+    assert made.get_layer("separable").depthwise_quantizer_internal.bits == 9
+    assert made.get_layer("separable").pointwise_quantizer_internal.bits == 9
+    before, after = model(values).numpy().ravel(), made(values).numpy().ravel()
+    assert np.corrcoef(before, after)[0, 1] > 0.99  # twelve bits: not the same, but close
+    switch(made, weights=False, activations=False)
+    assert np.allclose(made(values).numpy().ravel(), before, rtol=1e-4, atol=1e-3)  # float32
+    switch(made, weights=True, activations=True)
+    done = finalize(made, tmp_path / "m.h5", values, require_exact=False)
+    floats = [name for name in done.reasons if "normalization" not in name]
+    assert floats == []
+
+
+@needs_keras
 def test_everything_unsupported_is_listed(libraries):
     keras = libraries.keras
     layers = keras.layers
@@ -80,10 +110,11 @@ def test_everything_unsupported_is_listed(libraries):
             keras.Input((4,)),
             layers.Dense(3, activation="elu", name="a"),
             layers.LayerNormalization(name="b"),
-            layers.ReLU(6.0, name="c"),
+            layers.LeakyReLU(0.3, name="c"),
         ]
     )
-    with pytest.raises(ModelUnsupported, match=r"(?s)3 things.*a \(Dense\).*'elu'.*b.*c"):
+    text = r"(?s)3 things.*a \(Dense\).*'elu'.*b.*c.*the slope 0.3 is no power of two"
+    with pytest.raises(ModelUnsupported, match=text):
         quantize(model)
     with pytest.raises(UsageError, match=r"(?s)no layer 'z'.*a, b, c"):
         quantize(model, layers={"z": {"weights": 3}})

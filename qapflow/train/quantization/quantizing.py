@@ -12,7 +12,7 @@ from qapflow.errors import ModelUnsupported, Unsupported, UsageError
 from qapflow.train.libraries import load_keras
 from qapflow.train.quantization.integer_bits import choose_integer_bits
 from qapflow.train.quantization.quantizers import signed
-from qapflow.train.quantization.replace import KEPT, WEIGHTED, Replacement, replace_layer
+from qapflow.train.quantization.replace import FOLDABLE, KEPT, Replacement, replace_layer
 from qapflow.train.quantization.switching import switch
 from qapflow.train.recipes.recipe import FLOAT_BITS, LayerBits, QuantizationRecipe
 
@@ -37,10 +37,11 @@ def quantize(
 ) -> Any:
     """Return a quantized copy of a float tf-keras model, with its weights; train it further.
 
-    Dense, convolution and depthwise convolution layers become QKeras layers of the same names,
-    ReLUs become quantized ReLUs, averages and sums are quantized behind. A batch normalization
-    right behind such a layer is folded into it and trained there (`fold`). The model itself is not
-    changed. Compile the copy before training, end with `finalize`.
+    Dense layers and convolutions (depthwise, separable and transposed ones too) become QKeras
+    layers of the same names, ReLUs become quantized ReLUs of the same bound and slope, averages and
+    sums are quantized behind. A batch normalization right behind a dense layer, a convolution or a
+    depthwise one is folded into it and trained there (`fold`). The model itself is not changed.
+    Compile the copy before training, end with `finalize`.
 
     Args:
         model: functional or sequential, every layer called once.
@@ -172,7 +173,7 @@ class _Rebuild:
         """Return the batch normalization that alone reads a layer with weights, if one does."""
         nodes = layer.outbound_nodes
         linear = getattr(layer, "activation", None) is self.libraries.keras.activations.linear
-        if type(layer).__name__ not in WEIGHTED or not linear or len(nodes) != 1:
+        if type(layer).__name__ not in FOLDABLE or not linear or len(nodes) != 1:
             return None
         reader = nodes[0].layer
         if type(reader).__name__ != "BatchNormalization" or len(reader.inbound_nodes) != 1:

@@ -21,6 +21,15 @@ WEIGHTED = {
     "Conv1D": "QConv1D",
     "Conv2D": "QConv2D",
     "DepthwiseConv2D": "QDepthwiseConv2D",
+    "SeparableConv1D": "QSeparableConv1D",
+    "SeparableConv2D": "QSeparableConv2D",
+    "Conv2DTranspose": "QConv2DTranspose",
+}
+FOLDABLE = ("Dense", "Conv1D", "Conv2D", "DepthwiseConv2D")
+ROLES = {  # of the weights that are no biases; "kernel" of those not named here
+    "DepthwiseConv2D": ("depthwise",),
+    "SeparableConv1D": ("depthwise", "pointwise"),
+    "SeparableConv2D": ("depthwise", "pointwise"),
 }
 KEPT = (
     "BatchNormalization", "Flatten", "Reshape", "Permute", "RepeatVector", "MaxPooling1D",
@@ -69,14 +78,11 @@ def replace_layer(
             return Replacement((_copy(layer),))
         text = f"quantized_bits({bits},{min(INTEGER, bits - 1)},alpha=1)"
         return Replacement((_copy(layer), qkeras.QActivation(text, name=f"{layer.name}_quantizer")))
-    if kind == "ReLU" and (layer.max_value is not None or layer.negative_slope or layer.threshold):
-        return Replacement(problem="a ReLU with a bound, slope or threshold has no quantized form")
-    if kind == "ReLU":
-        name: str | None = "relu"
-    elif kind == "Activation":
-        name = _name(layer.activation)
-    else:
+    if kind in ("ReLU", "LeakyReLU"):
+        return _rectifier(layer, bits)
+    if kind != "Activation":
         return Replacement(problem="it has no quantized form here")
+    name = _name(layer.activation)
     text_or_none = _activation(name, bits, ends=ends)
     if text_or_none is None:
         return Replacement(problem=f"the activation {name!r} has no quantized form")
@@ -84,6 +90,26 @@ def replace_layer(
         keras_layer = load_keras().keras.layers.Activation(text_or_none, name=layer.name)
         return Replacement((keras_layer,))
     return Replacement((qkeras.QActivation(text_or_none, name=layer.name),))
+
+
+def _rectifier(layer: Any, bits: int) -> Replacement:
+    """Return a quantized ReLU with the slope below zero and the bound of the float one."""
+    slope = float(layer.alpha if type(layer).__name__ == "LeakyReLU" else layer.negative_slope)
+    bound = getattr(layer, "max_value", None)
+    if getattr(layer, "threshold", 0.0):
+        return Replacement(problem="a ReLU with a threshold has no quantized form")
+    if slope and (slope < 0 or np.frexp(slope)[0] != 0.5 or slope > 1):
+        what = f"the slope {slope:g} is no power of two, and QKeras knows no other"
+        return Replacement(problem=f"{what}; train it with 0.125 or 0.25")
+    if bits >= FLOAT_BITS:
+        return Replacement((_copy(layer),))
+    text = relu(bits, min(INTEGER, bits))
+    if bound is not None or slope:
+        integer = INTEGER if bound is None else max(int(np.ceil(np.log2(float(bound)))), 0)
+        extras = f",negative_slope={slope!r}" if slope else ""
+        extras += "" if bound is None else f",relu_upper_bound={float(bound)!r}"
+        text = f"quantized_relu({bits},{min(integer, bits)}{extras})"
+    return Replacement((load_keras().qkeras.QActivation(text, name=layer.name),))
 
 
 def _weighted(
@@ -103,21 +129,21 @@ def _weighted(
         return Replacement(problem=f"the activation {name!r} has no quantized form")
     if getattr(layer, "groups", 1) != 1:
         return Replacement(problem="convolutions in groups have no quantized form")
-    plain = WEIGHTED[type(layer).__name__]
-    role = "depthwise" if plain == "QDepthwiseConv2D" else "kernel"
+    kind = type(layer).__name__
+    plain, roles = WEIGHTED[kind], ROLES.get(kind, ("kernel",))
     weights = settings.weights if own.weights is None else own.weights
     biases = settings.biases if own.biases is None else own.biases
     quantizer = weight_quantizer(settings, weights, settings.weight_integer_bits)
     config = {
         key: value
         for key, value in layer.get_config().items()
-        if key not in ("groups", "kernel_constraint", "depthwise_constraint")
+        if key != "groups" and not (key.endswith("_constraint") and key != "bias_constraint")
     } | {
         "activation": None if activation == "linear" else make_quantizer_or_name(activation),
-        f"{role}_quantizer": make_quantizer(quantizer),
+        **{f"{role}_quantizer": make_quantizer(quantizer) for role in roles},
         "bias_quantizer": make_quantizer(bias_quantizer(settings, weights, biases)),
     }
-    if role == "depthwise":
+    if "kernel" not in roles:
         config = {
             k: v for k, v in config.items() if not k.startswith("kernel_") or k == "kernel_size"
         }

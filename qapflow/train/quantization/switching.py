@@ -109,7 +109,8 @@ def _plain(quantizer: Any) -> Callable[[Any], Any]:
     if kind.startswith("quantized_relu"):
         if getattr(quantizer, "use_sigmoid", False):
             return lambda x: keras.activations.relu(2 * keras.activations.sigmoid(x) - 1)
-        return lambda x: keras.activations.relu(x, alpha=slope)
+        bound = getattr(quantizer, "relu_upper_bound", None)
+        return lambda x: keras.activations.relu(x, alpha=slope, max_value=bound)
     if kind in ("quantized_tanh", "quantized_sigmoid"):
         function: Callable[[Any], Any] = getattr(keras.activations, kind.removeprefix("quantized_"))
         return function
