@@ -84,11 +84,10 @@ def float_bops(sizes: Sequence[int], nonzeros: int) -> float:
 
 
 def baseline(points: Iterable[Point]) -> Point:
-    """Return the float network before pruning that validates best."""
-    return max(
-        (p for p in points if p.variant.bits == FLOAT and p.stage == 0),
-        key=lambda p: p.val_accuracy,
-    )
+    """Return the network before pruning that validates best: of the widest bits there are."""
+    dense = [p for p in points if p.stage == 0]
+    widest = max(p.variant.bits for p in dense)
+    return max((p for p in dense if p.variant.bits == widest), key=lambda p: p.val_accuracy)
 
 
 def cheapest(points: Iterable[Point], base: Point) -> Point | None:

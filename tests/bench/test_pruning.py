@@ -57,6 +57,7 @@ def test_points_are_means_over_folds_and_the_cheapest_loses_nothing():
     best = cheapest(points, base)
     assert (best.variant, best.stage, best.kept) == (narrow, 1, 0.75)
     assert cheapest([p for p in points if p.stage == 2], base) is None
+    assert baseline([p for p in points if p.variant == narrow]).variant == narrow
     text = render(points)
     assert "baseline: 32b-tuned-bn-no-l1, dense, 4,652,832 BOPs, accuracy 0.9050 +- 0.0071" in text
     assert "both, lottery ticket        none without loss" in text
