@@ -10,7 +10,7 @@ from qapflow.ir.fixed import Codes
 from qapflow.ir.net import Net
 from qapflow.plan import Plan
 from qapflow.rtl.design import Design, Language
-from qapflow.rtl.stream.forms import MOST_UNROLLED_LUT, Wanted, choose_form
+from qapflow.rtl.stream.choose import MOST_UNROLLED_LUT, Wanted, choose_form
 from qapflow.rtl.stream.predict import predict_lut
 from qapflow.rtl.stream.write import write_streaming
 from qapflow.rtl.write import write_unrolled

@@ -13,7 +13,7 @@ from typing import Any
 
 from qapflow.ir.fixed import Fixed
 from qapflow.rtl.design import Language, Module, Port
-from qapflow.rtl.pieces import CONSTANT, INPUT, Piece, Pipeline
+from qapflow.rtl.pipeline import CONSTANT, INPUT, Piece, Pipeline
 from qapflow.rtl.ports import part_names
 from qapflow.rtl.templates import render
 

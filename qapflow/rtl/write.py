@@ -10,7 +10,7 @@ from qapflow.ir.net import Net
 from qapflow.plan import Plan
 from qapflow.rtl.design import Design, Language, Module
 from qapflow.rtl.evaluate import check_trace
-from qapflow.rtl.pieces import Pipeline, divide
+from qapflow.rtl.pipeline import Pipeline, divide
 from qapflow.rtl.ports import make_ports, module_name
 from qapflow.rtl.schedule import schedule, stage_budget
 from qapflow.rtl.shell import shell_files

@@ -12,7 +12,7 @@ from qapflow.ir.interpret import interpret
 from qapflow.rtl import symbols
 from qapflow.rtl.design import Port
 from qapflow.rtl.evaluate import check_trace
-from qapflow.rtl.pieces import divide
+from qapflow.rtl.pipeline import divide
 from qapflow.rtl.ports import make_ports, module_name, part_names
 from qapflow.rtl.schedule import own_delays, schedule, stage_budget
 from qapflow.rtl.sim.transfers import pack, unpack

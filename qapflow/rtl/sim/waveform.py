@@ -13,7 +13,7 @@ from qapflow.ir.net import Net
 from qapflow.plan import Plan
 from qapflow.rtl.design import Design
 from qapflow.rtl.evaluate import evaluate, input_values
-from qapflow.rtl.pieces import CONSTANT, INPUT
+from qapflow.rtl.pipeline import CONSTANT, INPUT
 from qapflow.rtl.sim.simulate import simulate
 from qapflow.target import Target
 

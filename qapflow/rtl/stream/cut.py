@@ -8,9 +8,9 @@ from qapflow.errors import ModelUnsupported
 from qapflow.ir import ops
 from qapflow.ir.fixed import Overflow, Rounding
 from qapflow.ir.net import Edge, Net, Node
+from qapflow.rtl.stream.beat import beat_shape
 from qapflow.rtl.stream.blocks import Block, Graph, Kernel, Stream
 from qapflow.rtl.stream.multiply import Sharing
-from qapflow.rtl.stream.pieces import beat_shape
 from qapflow.rtl.stream.place import place
 from qapflow.rtl.stream.sketch import Piece, Sketch
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from qapflow.ir import ops
 from qapflow.ir.net import Node
+from qapflow.rtl.stream.beat import Spatial, beat_shape, on_one_beat, on_one_window
 from qapflow.rtl.stream.blocks import Braid, Fold, Loop, Mac, Repeat, Stream, Window
 from qapflow.rtl.stream.multiply import divide_work, shares
-from qapflow.rtl.stream.pieces import Spatial, beat_shape, on_one_beat, on_one_window
 from qapflow.rtl.stream.predict import predict_node
 from qapflow.rtl.stream.sketch import Sketch
 

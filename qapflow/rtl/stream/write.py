@@ -13,9 +13,9 @@ from qapflow.rtl.design import Design, Module, Port
 from qapflow.rtl.ports import make_ports, module_name
 from qapflow.rtl.stream.blocks import Block, Fork, Graph, Kernel, Mac, Window
 from qapflow.rtl.stream.bodies import write_body
+from qapflow.rtl.stream.choose import sharing_of
 from qapflow.rtl.stream.cut import cut
 from qapflow.rtl.stream.depth import Channel, channels, size_channels
-from qapflow.rtl.stream.forms import sharing_of
 from qapflow.rtl.stream.multiply import Sharing, must_share
 from qapflow.rtl.stream.parts import Body, Core, Setting, Wire
 from qapflow.rtl.templates import render

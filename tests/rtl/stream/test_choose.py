@@ -8,7 +8,7 @@ from qapflow.ir.builder import NetBuilder
 from qapflow.ir.fixed import Fixed
 from qapflow.ir.ops import Const, Conv, Dense, Transpose
 from qapflow.plan import Choice, Plan
-from qapflow.rtl.stream.forms import choose_form, sharing_of
+from qapflow.rtl.stream.choose import choose_form, sharing_of
 from qapflow.rtl.stream.predict import predict_lut
 
 
