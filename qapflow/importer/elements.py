@@ -52,14 +52,14 @@ def _clip(reader: Reader, call: Call, upper: Const | None) -> None:
 
 def read_leaky(reader: Reader, call: Call) -> None:
     """nnet::leaky_relu<in, [alpha,] out, config>(data, alpha, res): alpha * x below zero."""
-    slope = _literal(reader, call)
+    slope = read_literal(reader, call)
     made = reader.builder.add(call.name, Leaky(slope), values_of(reader, call), origin=call.name)
     reader.finish(call, made, call.templates[-2], 2)
 
 
 def read_thresholded(reader: Reader, call: Call) -> None:
     """nnet::thresholded_relu<in, [theta,] out, config>: x above theta, else zero."""
-    theta = _literal(reader, call)
+    theta = read_literal(reader, call)
     source = values_of(reader, call)
     frac = reader.builder.edges[source].type.frac
     above = _above(theta.codes, theta.type.frac, frac)
@@ -78,7 +78,7 @@ def read_prelu(reader: Reader, call: Call) -> None:
     reader.finish(call, made, call.templates[-2], 2)
 
 
-def _literal(reader: Reader, call: Call) -> Const:
+def read_literal(reader: Reader, call: Call) -> Const:
     """Return the number a layer is called with, in its type; older kernels take it as data."""
     kind = reader.type_of(call.templates[1] if len(call.templates) == 4 else call.templates[0])
     try:

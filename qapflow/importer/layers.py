@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from qapflow.importer import elements, matrix, moves, windows
+from qapflow.importer import elements, matrix, moves, tables, windows
 from qapflow.importer.reader import Handler
 
 HANDLERS: Mapping[str, Handler] = {
@@ -32,6 +32,14 @@ HANDLERS: Mapping[str, Handler] = {
     "hard_sigmoid": elements.read_hard,
     "hard_tanh": elements.read_hard,
     "binary_tanh": elements.read_binary,
+    "sigmoid": tables.read_symmetric,
+    "tanh": tables.read_symmetric,
+    "softplus": tables.read_symmetric,
+    "softsign": tables.read_symmetric,
+    "elu": tables.read_elu,
+    "unary_lut": tables.read_lookup,
+    "softmax": tables.read_softmax,
+    "softmax_multidim": tables.read_softmax,
     "normalize": elements.read_normalize,
     "normalize_binary_tanh": elements.read_normalized_step,
     "normalize_ternary_tanh": elements.read_normalized_step,

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import re
 
 import numpy as np
 
 from qapflow.errors import Unsupported
+from qapflow.importer.products import TYPES, Sum, cut_products
 from qapflow.importer.reader import Reader, Refused
 from qapflow.importer.sources import Call, CType
 from qapflow.importer.windows import padding_of
 from qapflow.ir.fixed import Codes, Fixed, Overflow, cast
-from qapflow.ir.ops import Affine, Const, Conv, Dense, Quantize, Reduce, Reshape
+from qapflow.ir.ops import Affine, Const, Conv, Dense
 from qapflow.plan import Choice
 
-_MOST_PRODUCTS = 4_000_000
-_TYPES = "let hls4ml write the project with accumulator types that hold every product (auto)"
 _STRATEGIES = ("latency", "resource", "distributed_arithmetic")
-_FREE = (Overflow.WRAP,)
-
-
-@dataclass(frozen=True)
-class Sum:
-    """A layer that sums products: `op` has no bias, `bias` [channels] is in the sums' type."""
-
-    call: Call
-    name: str
-    source: str
-    op: Dense | Conv
-    bias: Codes
-    kind: CType
+_TREES = "let hls4ml write the project with strategy latency or resource"
+_KERNEL_KEYS = ("kernel", "conv_kernel")
+_KERNELS = re.compile(
+    r"(Depthwise)?Dense(Latency|Resource)\w*|Conv1D(Latency|Resource)|BatchedDenseForConv1D"
+)
 
 
 def read_dense(reader: Reader, call: Call) -> None:
@@ -112,7 +103,7 @@ def _conv(
     if depthwise:
         if channels != filters:
             raise Refused(f"a depthwise convolution makes {filters} of {channels} channels")
-        weight = _weights(reader, call, config, (math.prod(kernel), channels), name)
+        weight = _weights(reader, call, config, (math.prod(kernel), channels), name, True)
         codes = weight.codes.reshape(*kernel, 1, channels)
     else:
         weight = _weights(reader, call, config, (math.prod(kernel) * channels, filters), name)
@@ -148,7 +139,12 @@ def _fit(
 
 
 def _weights(
-    reader: Reader, call: Call, config: dict[str, str], shape: tuple[int, int], name: str
+    reader: Reader,
+    call: Call,
+    config: dict[str, str],
+    shape: tuple[int, int],
+    name: str,
+    depthwise: bool = False,
 ) -> Const:
     """Return weights [n_in, n_out] as the multipliers see them."""
     kind_name = config["weight_t"]
@@ -157,8 +153,8 @@ def _weights(
     kind = reader.type_of(kind_name)
     place = call.arguments.index(name)
     flat = reader.constants(call, place, kind, math.prod(shape))
-    # Shared multipliers read their weights output by output.
-    turned = _strategy(reader, config) in ("resource", "resource_unrolled")
+    # Shared multipliers read their weights output by output, but for depthwise ones.
+    turned = _strategy(reader, config) in ("resource", "resource_unrolled") and not depthwise
     codes = flat.reshape(shape[::-1]).T if turned else flat.reshape(shape)
     product = _multiplier(reader, config)
     if product in ("weight_binary", "both_binary"):
@@ -171,6 +167,13 @@ def _weights(
 def _multiplier(reader: Reader, config: dict[str, str]) -> str:
     inner = reader.sources.configs.get(config.get("mult_config", ""), {})
     return config.get("product") or inner.get("product") or "mult"
+
+
+def _plain(reader: Reader, config: dict[str, str]) -> bool:
+    """Tell whether the sums are made by kernels of hls4ml that are known."""
+    inner = reader.sources.configs.get(config.get("mult_config", ""), {})
+    named = [part[key] for part in (config, inner) for key in _KERNEL_KEYS if key in part]
+    return all(_KERNELS.fullmatch(name) for name in named)
 
 
 def _strategy(reader: Reader, config: dict[str, str]) -> str:
@@ -201,25 +204,29 @@ def _sum(
     layer = Sum(call, name, source, op, bias, kind)
     cut = node.edges[source].type.frac + op.weight.type.frac - kind.fixed.frac
     if cut > 0 and reader.exact:
-        made, summed = _cut_products(reader, layer)
+        made, summed = cut_products(reader, layer)
     else:
         made = node.add(name, _with_bias(layer), source, origin=call.name)
         summed = made
         if cut > 0:
             reason = f"its accumulator drops {cut} bits of every product"
-            reader.inexact.append(Unsupported(call.name, call.function, reason, _TYPES))
+            reader.inexact.append(Unsupported(call.name, call.function, reason, TYPES))
     _note(reader, layer, made, config)
     reader.layer_of[config_name] = made
     if _multiplier(reader, config) == "both_binary":
         return summed  # counts of matches, which become signed sums without loss
-    if kind.overflow not in _FREE and not reader.holds(summed, kind) and (cut <= 0 or reader.exact):
+    if (
+        kind.overflow is not Overflow.WRAP
+        and not reader.holds(summed, kind)
+        and (cut <= 0 or reader.exact)
+    ):
         _refuse_saturation(reader, layer)
     return reader.quantize(call, summed, kind, f"{name}_sum")
 
 
 def _refuse_saturation(reader: Reader, layer: Sum) -> None:
     reason = "its accumulator saturates after every addition"
-    found = Unsupported(layer.call.name, layer.call.function, reason, _TYPES)
+    found = Unsupported(layer.call.name, layer.call.function, reason, TYPES)
     reader.inexact.append(found)
 
 
@@ -253,59 +260,11 @@ def _note(reader: Reader, layer: Sum, made: str, config: dict[str, str]) -> None
         reason = f"strategy {strategy} has no plan"
         found = Unsupported(layer.call.name, layer.call.function, reason)
         reader.inexact.append(found)
+    if strategy == "distributed_arithmetic" or not _plain(reader, config):
+        reason = "its sums are code that hls4ml wrote for its weights"
+        found = Unsupported(layer.call.name, layer.call.function, reason, _TREES)
+        reader.inexact.append(found)
     chosen = strategy if known else "latency"
     reuse = reader.number(config, "reuse_factor", 1)
     reader.choices[made] = Choice(chosen, reuse)  # type: ignore[arg-type]
     reader.sums[made] = layer.kind.fixed
-
-
-def _cut_products(reader: Reader, layer: Sum) -> tuple[str, str]:
-    """Add every product as an edge, its cast, and the sums; return products and sums.
-
-    One filter a product: a depthwise convolution in which each filter reads one place of a window.
-    """
-    node, op, name = reader.builder, layer.op, layer.name
-    source, origin = layer.source, layer.call.name
-    if isinstance(op, Dense):
-        n_in, n_out = op.weight.codes.shape
-        kernel: Codes = op.weight.codes.reshape(1, n_in, n_out)
-        source = reader.reshape(layer.call, source, (1, n_in))
-        window = Conv(op.weight, None, (1,), ((0, 0),), (1,), 1)
-    else:
-        kernel, window = op.weight.codes, op
-    *size, _, filters = kernel.shape
-    channels = node.edges[source].shape[-1]
-    places = math.prod(size)
-    each = places * (1 if window.groups > 1 else filters)
-    if channels * each * places > _MOST_PRODUCTS:
-        raise Refused(f"its accumulator cuts products, {channels * each} of them", _TYPES)
-    spread = _spread(kernel.reshape(places, -1, filters), channels, window.groups > 1)
-    weight = Const(spread.reshape(*size, 1, channels * each), op.weight.type)
-    every = Conv(weight, None, window.strides, window.padding, window.dilation, channels)
-    made = node.add(f"{name}_products", every, source, origin=origin)
-    kind = layer.kind
-    cut = Quantize(kind.fixed, kind.rounding, kind.overflow)
-    edge = node.add(f"{name}_cut", cut, made, origin=origin)
-    out = node.edges[made].shape[:-1]
-    split = (channels, places) if window.groups > 1 else (channels * places, filters)
-    edge = node.add(f"{name}_split", Reshape((*out, *split)), edge, origin=origin)
-    axis = len(out) + (1 if window.groups > 1 else 0)
-    edge = node.add(name, Reduce("sum", (axis,)), edge, origin=origin)
-    if isinstance(op, Dense):
-        edge = reader.reshape(layer.call, edge, (filters,))
-    if layer.bias.any():
-        one, offset = Const(np.array(1), Fixed(False, 1, 0)), Const(layer.bias, kind.fixed)
-        edge = node.add(f"{name}_bias", Affine(one, offset), edge, origin=origin)
-    return made, edge
-
-
-def _spread(kernel: Codes, channels: int, depthwise: bool) -> Codes:
-    """Return weights [places, 1, channels * each] of which every filter has one place."""
-    places, _, filters = kernel.shape
-    spread = np.zeros((places, channels, places, 1 if depthwise else filters), kernel.dtype)
-    for place in range(places):
-        if depthwise:
-            spread[place, :, place, 0] = kernel[place, 0, :]
-        else:
-            spread[place, :, place, :] = kernel[place]
-    return spread
