@@ -9,6 +9,7 @@ from pathlib import Path
 from qapflow.boards import load_target
 from qapflow.errors import QapflowError, UsageError
 from qapflow.importer import read_project
+from qapflow.importer.sources import Sources, read_sources
 from qapflow.ir.net import Net
 from qapflow.plan import Plan
 from qapflow.plan.to_json import plan_from_json
@@ -56,16 +57,19 @@ def read_projects(paths: Sequence[Path]) -> tuple[list[Project], list[str]]:
 
 
 def project_folder(path: Path) -> Path:
-    """Return the project a path lies in: the folder itself, or the next above with firmware/.
+    """Return the project a path lies in: a build of qapflow, or the next folder with firmware/.
 
     Raises:
         UsageError: the path does not exist, or no project is around it.
     """
     if not path.exists():
         raise UsageError("there is no such file or folder", str(path), _HINT)
-    for folder in (path, *path.resolve().parents):
-        if (folder / "firmware").is_dir() or (folder / "plan.json").is_file():
-            return folder.resolve()
+    for folder in (path.resolve(), *path.resolve().parents):
+        if (folder / "plan.json").is_file():
+            return folder
+        if (folder / "firmware").is_dir():
+            # The project inside a build is read with its plan.
+            return folder.parent if (folder.parent / "plan.json").is_file() else folder
     raise UsageError("no project belongs to it", str(path), _HINT)
 
 
@@ -73,8 +77,14 @@ def _read(folder: Path) -> Project:
     report, synthesis = _report(folder), _synthesis(folder)
     if (folder / "plan.json").is_file():
         net, plan, target = _own_build(folder)
-        return Project(folder, net, plan, target, report, synthesis)
+        sources = _own_sources(folder)
+        if sources:
+            _check_top(report, sources.top)
+        calls = sources.calls if sources else ()
+        layer_of = {c.templates[-1]: c.name for c in calls if c.name in net.by_name}
+        return Project(folder, net, plan, target, report, synthesis, layer_of)
     found = read_project(folder)
+    _check_top(report, found.top)
     return Project(
         folder,
         found.net,
@@ -85,6 +95,14 @@ def _read(folder: Path) -> Project:
         found.layer_of,
         whole=not found.unknown,
     )
+
+
+def _check_top(report: ToolReport, top: str) -> None:
+    """Refuse a report of another design."""
+    told = report.facts.get("top", top)
+    if told != top:
+        what = f"the synthesis report is of {told!r}, the project's top function is {top!r}"
+        raise UsageError(what, str(report.path), "put the report of this project in its place")
 
 
 def _own_build(folder: Path) -> tuple[Net, Plan, Target]:
@@ -98,6 +116,16 @@ def _own_build(folder: Path) -> tuple[Net, Plan, Target]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the build is not whole: {error}", str(folder), _HINT) from error
     return net, plan, load_target(load_settings(folder).board)
+
+
+def _own_sources(folder: Path) -> Sources | None:
+    """Return the firmware of a build, whose calls name the configuration of each node."""
+    from qapflow.steps.context import PROJECT
+
+    try:
+        return read_sources(folder / PROJECT)
+    except UsageError:  # kernels all of qapflow's own, or a project that was moved away
+        return None
 
 
 def _report(folder: Path) -> ToolReport:

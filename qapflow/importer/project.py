@@ -39,6 +39,7 @@ class Imported:
     inexact: tuple[Unsupported, ...] = ()
     unknown: tuple[Unsupported, ...] = ()
     layer_of: dict[str, str] = field(default_factory=dict)
+    top: str = ""  # function
 
 
 def import_project(folder: Path) -> Imported:
@@ -87,6 +88,7 @@ def _read(folder: Path, exact: bool) -> Imported:
         tuple(reader.inexact),
         tuple(reader.unknown),
         reader.layer_of,
+        sources.top,
     )
 
 
