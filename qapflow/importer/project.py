@@ -70,7 +70,7 @@ def _read(folder: Path, exact: bool) -> Imported:
     settings = _settings(folder)
     reader = Reader(sources, exact)
     reader.read(HANDLERS)
-    if not reader.choices:
+    if reader.unknown and not reader.choices:
         raise ModelUnsupported(reader.unknown, str(folder))
     plan = Plan(
         backend=settings["backend"],

@@ -172,7 +172,7 @@ def read_softmax(reader: Reader, call: Call) -> None:
     way = config.get("implementation", "").rpartition("::")[2]
     if way not in ("stable", "latency") or "inp_norm_t" not in config:
         what = f"implementation {way}" if way in ("legacy", "argmax") else "an older implementation"
-        raise Refused(f"its {what} of softmax is not read", _OTHER)
+        raise Refused(f"{what} of softmax is not read", _OTHER)
     node, name = reader.builder, call.name
     edge = reader.source(call, _slices(reader, call, config))
     kind = reader.type_of(call.templates[0])

@@ -48,6 +48,17 @@ def image():
     return tf_keras.Model(i, L.Dense(4, name="fc")(x))
 
 
+def encoded():
+    x = i = L.Input((9, 8, 2), name="x")
+    x = L.Conv2D(3, 3, strides=2, name="c1")(x)
+    x = L.ReLU(name="r1")(x)
+    x = L.AveragePooling2D(3, name="ap")(x)
+    x = L.Reshape((3, 1), name="rs")(x)
+    x = L.Conv1D(3, 2, name="c2")(x)
+    x = L.GlobalMaxPooling1D(name="gm")(x)
+    return tf_keras.Model(i, L.Dense(3, name="fc")(x), name="encoded")
+
+
 def sequence():
     x = i = L.Input((10, 3), name="x")
     x = L.Conv1D(4, 3, padding="same", name="c1")(x)
@@ -90,10 +101,22 @@ def vector():
     return tf_keras.Model(i, L.Dense(3, name="fc5")(y))
 
 
+def binary():
+    one_bit = {"kernel_quantizer": qkeras.binary(alpha=1), "use_bias": False}
+    x = i = L.Input((12,), name="x")
+    x = normalization("bn1")(qkeras.QDense(9, name="fc1", **one_bit)(x))
+    x = qkeras.QActivation(qkeras.binary(alpha=1), name="q1")(x)
+    x = normalization("bn2")(qkeras.QDense(8, name="fc2", **one_bit)(x))
+    x = qkeras.QActivation(qkeras.ternary(alpha=1, threshold=0.5), name="q2")(x)
+    return tf_keras.Model(i, L.Dense(3, name="fc3")(x))
+
+
 # Name: model, io type, strategy, back end, types of all layers (None: hls4ml's own choice).
 PROJECTS = {
     "image_parallel": (image, "io_parallel", "Latency", "Vitis", None),
     "image_stream": (image, "io_stream", "Resource", "Vivado", "ap_fixed<14,5>"),
+    "encoded": (encoded, "io_stream", "Latency", "Vivado", "ap_fixed<14,6>"),
+    "binary": (binary, "io_parallel", "Latency", "Vivado", None),
     "sequence_stream": (sequence, "io_stream", "Latency", "Vitis", "ap_fixed<12,4>"),
     "sequence_parallel": (sequence, "io_parallel", "Latency", "Vivado", "ap_fixed<13,5>"),
     "vector_stream": (vector, "io_stream", "Resource", "Vitis", None),
@@ -111,7 +134,7 @@ def configure(model, strategy, backend, kind):
     for name, layer in config["LayerName"].items():
         layer["Strategy"] = strategy
         layer["ReuseFactor"] = 1
-        if "ConvImplementation" in layer and backend == "Vitis":
+        if "ConvImplementation" in layer and model.name == "encoded":
             layer["ConvImplementation"] = "Encoded"
         if kind and isinstance(layer.get("Precision"), dict):
             layer["Precision"] |= {

@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[2]
 NAMES = (
     "image_parallel",
     "image_stream",
+    "encoded",
+    "binary",
     "sequence_stream",
     "sequence_parallel",
     "vector_stream",
