@@ -12,7 +12,7 @@ from qapflow.importer.products import TYPES, Sum, cut_products
 from qapflow.importer.reader import Reader, Refused
 from qapflow.importer.sources import Call, CType
 from qapflow.importer.windows import padding_of
-from qapflow.ir.fixed import Codes, Fixed, Overflow, cast
+from qapflow.ir.fixed import Fixed, Overflow, cast
 from qapflow.ir.ops import Affine, Const, Conv, Dense
 from qapflow.plan import Choice
 
@@ -30,7 +30,7 @@ def read_dense(reader: Reader, call: Call) -> None:
     n_in, n_out = reader.number(config, "n_in"), reader.number(config, "n_out")
     weight = _weights(reader, call, config, (n_in, n_out), call.arguments[2])
     source = reader.source(call, (n_in,))
-    if config.get("product") in ("both_binary", "data_binary"):
+    if _multiplier(reader, config) in ("both_binary", "data_binary"):
         source = _signs(reader, call, source)
     made = _sum(reader, call, call.name, source, Dense(weight), call.templates[-1])
     reader.finish(call, made, call.templates[1])
@@ -199,9 +199,15 @@ def _sum(
     bias_kind = reader.type_of(config["bias_t"])
     raw = reader.constants(call, call.arguments.index(bias_name), bias_kind, outputs)
     bias = cast(raw, bias_kind.fixed.frac, kind.fixed, kind.rounding, kind.overflow)
-    _check_kernel(reader, config, kind, bias, op)
+    counted = _multiplier(reader, config) == "both_binary"
+    if not isinstance(op, Dense) and _multiplier(reader, config) in ("both_binary", "data_binary"):
+        raise Refused("a convolution of one-bit values pads with zeros that stand for -1")
     node = reader.builder
     layer = Sum(call, name, source, op, bias, kind)
+    if counted:
+        made = node.add(name, op, source, origin=call.name)
+        _note(reader, layer, made, config_name)
+        return _matches(reader, layer, made)
     cut = node.edges[source].type.frac + op.weight.type.frac - kind.fixed.frac
     if cut > 0 and reader.exact:
         made, summed = cut_products(reader, layer)
@@ -211,15 +217,8 @@ def _sum(
         if cut > 0:
             reason = f"its accumulator drops {cut} bits of every product"
             reader.inexact.append(Unsupported(call.name, call.function, reason, TYPES))
-    _note(reader, layer, made, config)
-    reader.layer_of[config_name] = made
-    if _multiplier(reader, config) == "both_binary":
-        return summed  # counts of matches, which become signed sums without loss
-    if (
-        kind.overflow is not Overflow.WRAP
-        and not reader.holds(summed, kind)
-        and (cut <= 0 or reader.exact)
-    ):
+    _note(reader, layer, made, config_name)
+    if kind.overflow is not Overflow.WRAP and not reader.holds(summed, kind):
         _refuse_saturation(reader, layer)
     return reader.quantize(call, summed, kind, f"{name}_sum")
 
@@ -230,18 +229,22 @@ def _refuse_saturation(reader: Reader, layer: Sum) -> None:
     reader.inexact.append(found)
 
 
-def _check_kernel(
-    reader: Reader, config: dict[str, str], kind: CType, bias: Codes, op: Dense | Conv
-) -> None:
-    """Refuse one-bit kernels whose counts are no plain sums."""
-    product = _multiplier(reader, config)
-    if product not in ("both_binary", "data_binary"):
-        return
-    if not isinstance(op, Dense):
-        raise Refused("a convolution of one-bit values pads with zeros that stand for -1")
-    count = op.weight.codes.shape[0]
-    if product == "both_binary" and (bias.any() or kind.fixed.hi >> kind.fixed.frac < count):
-        raise Refused("its matches are counted with a bias, or in a type too narrow for them")
+def _matches(reader: Reader, layer: Sum, signed: str) -> str:
+    """Count matches of one-bit inputs and weights in the accumulator, and make sums of -1 and 1."""
+    count = layer.op.weight.codes.shape[0]
+    name, origin, node = layer.name, layer.call.name, reader.builder
+    half, two = Const(np.array(1), Fixed(False, 1, 1)), Const(np.array(2), Fixed(False, 2, 0))
+    frac = max(layer.kind.fixed.frac, 1)
+    starts = (layer.bias << (frac - layer.kind.fixed.frac)) + (count << (frac - 1))
+    kind = Fixed.holding(int(starts.min()), int(starts.max()), frac)
+    edge = node.add(f"{name}_matches", Affine(half, Const(starts, kind)), signed, origin=origin)
+    if layer.kind.overflow is not Overflow.WRAP and not reader.holds(edge, layer.kind):
+        raise Refused("its accumulator saturates after every addition", TYPES)
+    edge = reader.quantize(layer.call, edge, layer.kind, f"{name}_counted")
+    less = Const(np.array(-count), Fixed.holding(-count, 0, 0))
+    edge = node.add(f"{name}_signed", Affine(two, less), edge, origin=origin)
+    bits = max((count - 1).bit_length(), 1) + 2
+    return reader.quantize(layer.call, edge, CType(Fixed(True, bits, 0)), f"{name}_bits")
 
 
 def _with_bias(layer: Sum) -> Dense | Conv:
@@ -252,8 +255,10 @@ def _with_bias(layer: Sum) -> Dense | Conv:
     return Conv(op.weight, bias, op.strides, op.padding, op.dilation, op.groups)
 
 
-def _note(reader: Reader, layer: Sum, made: str, config: dict[str, str]) -> None:
+def _note(reader: Reader, layer: Sum, made: str, config_name: str) -> None:
     """Keep what estimates ask for: the plan of the layer, and the type of its sums."""
+    config = reader.named_config(config_name)
+    reader.layer_of[config_name] = made
     strategy = _strategy(reader, config)
     known = strategy in _STRATEGIES
     if not known:
