@@ -115,6 +115,10 @@ class _Builder:
 
     def _add_layer(self, node: Node, x: Wire, out: Wire) -> None:
         choice = self.plan.choices.get(node.name, LATENCY)
+        if isinstance(node.op, Dense) and choice.written_out:
+            row = replace(x, shape=node.op.weight.codes.shape[:1], packet=x.lanes)
+            self._add_step(node, kernels.products(node.op), (row,), out)
+            return
         if isinstance(node.op, Dense):
             made = layers.dense(node.op, x, out, choice)
         else:

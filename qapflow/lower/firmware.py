@@ -28,6 +28,7 @@ HEADERS = {
     "fold": "pool",
     "flip": "move",
     "matmul": "matmul",
+    "products": "products",
     "lookup": "map",
     "": "code",
 }

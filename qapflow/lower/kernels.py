@@ -17,6 +17,7 @@ from qapflow.ir.ops import (
     Affine,
     Clip,
     Const,
+    Dense,
     Leaky,
     Op,
     Quantize,
@@ -39,6 +40,21 @@ def kernel(op: Op, inputs: tuple[Wire, ...], out: Wire, stream: bool) -> Kernel:
 def copy(wire: Wire) -> Kernel:
     """Return the kernel that copies a wire."""
     return _map("copy", wire)
+
+
+def products(op: Dense) -> Kernel:
+    """Return the kernel of a dense layer on one row that writes out every product not zero."""
+    codes, frac = op.weight.codes, op.weight.type.frac
+    n_in, n_out = codes.shape
+    bias = np.zeros(n_out) if op.bias is None else op.bias.type.decode(op.bias.codes).reshape(-1)
+    rows = []
+    for j in range(n_out):
+        places = np.flatnonzero(codes[:, j])
+        terms = [(int(i), repr(float(np.ldexp(float(codes[i, j]), -frac)))) for i in places]
+        rows.append((repr(float(bias[j])), terms))
+    count = sum(len(terms) for _, terms in rows)
+    params = {"sizes": {"n_in": n_in, "n_out": n_out}, "weight": op.weight.type}
+    return Kernel("products", "products", {**params, "count": count, "rows": rows})
 
 
 def clone(wire: Wire, readers: int) -> Kernel:

@@ -13,11 +13,16 @@ Backend = Literal["vitis", "vivado"]
 
 @dataclass(frozen=True)
 class Choice:
-    """How one node is built; `reason` says why it was proposed ("" when the user set it)."""
+    """How one node is built; `reason` says why it was proposed ("" when the user set it).
+
+    `written_out` (strategy latency, dense layers on one row): each product with a weight that is
+    not zero is a line of code instead of a turn of an unrolled loop.
+    """
 
     strategy: Strategy
     reuse_factor: int
     reason: str = ""
+    written_out: bool = False
 
 
 @dataclass(frozen=True)

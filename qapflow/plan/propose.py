@@ -3,7 +3,9 @@
 Walls, in multiplications unrolled side by side in one layer: in 2,099 public runs of hls4ml dense
 layers with Vivado HLS 2020.1 every one of 2,048 was synthesised, every latency one of 3,072 or
 more failed; with Vitis HLS 4,096 pass (2023.2). Every element of an array in registers counts
-against `config_array_partition -maximum_size 4096`.
+against `config_array_partition -maximum_size 4096`. A dense layer whose products are each a line
+of code has no loop to unroll; the same numbers bound its weights that are not zero, of which no
+public run is known.
 """
 
 from __future__ import annotations
@@ -22,10 +24,12 @@ from qapflow.plan.absurd import stop_absurd
 from qapflow.plan.match import match_overrides
 from qapflow.plan.overrides import LayerOverride, Overrides, read_overrides
 from qapflow.plan.reuse import (
+    can_be_written_out,
     check_choice,
     has_weights,
     multiplications,
     multiplier_shape,
+    nonzero_products,
     parallel_multiplications,
     valid_reuse_factors,
 )
@@ -140,7 +144,9 @@ def _choose(node: Node, fixed: LayerOverride, backend: Backend, goal: Goal) -> C
         factor = _fastest(node, UNROLL_LIMIT[backend], shared=True).reuse_factor
         choice = Choice("resource", factor)
     else:
-        choice = Choice(fixed.strategy, factor)
+        many = multiplications(node) > UNROLL_LIMIT[backend]
+        written = fixed.strategy == "latency" and many and can_be_written_out(node)
+        choice = Choice(fixed.strategy, factor, written_out=written)
     check_choice(node, choice)
     return choice
 
@@ -151,6 +157,10 @@ def _fastest(node: Node, limit: int, shared: bool = False) -> Choice:
     if total <= limit and not shared:
         reason = f"{total} products, all at once (the tools unroll up to {limit})"
         return Choice("latency", 1, reason)
+    left = nonzero_products(node)
+    if left <= limit and can_be_written_out(node) and not shared:
+        reason = f"{left} of {total} products have a weight that is not zero; each is written out"
+        return Choice("latency", 1, reason, written_out=True)
     for factor in valid_reuse_factors(node):
         choice = Choice("resource", factor)
         lanes = parallel_multiplications(node, choice)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
+import numpy as np
+
 from qapflow.errors import UsageError
 from qapflow.ir.net import Node
 from qapflow.ir.ops import Conv, Dense
@@ -39,6 +41,16 @@ def multiplications(node: Node) -> int:
     return n_in if is_depthwise(node) else n_in * n_out
 
 
+def nonzero_products(node: Node) -> int:
+    """Return how many of these have a weight that is not zero."""
+    return int(np.count_nonzero(node.op.weight.codes)) if isinstance(node.op, Dense | Conv) else 0
+
+
+def can_be_written_out(node: Node) -> bool:
+    """Tell whether a layer can have each product in a line of its own: dense, on one row."""
+    return isinstance(node.op, Dense) and len(node.out.shape) == 1
+
+
 def is_depthwise(node: Node) -> bool:
     """Tell whether every input channel is convolved on its own."""
     return isinstance(node.op, Conv) and layers.is_depthwise(node.op)
@@ -53,8 +65,11 @@ def valid_reuse_factors(node: Node) -> tuple[int, ...]:
 def parallel_multiplications(node: Node, choice: Choice) -> int:
     """Return how many multiplications are unrolled side by side.
 
-    The latency strategy unrolls all of them, whatever its reuse factor.
+    The latency strategy unrolls all of them, whatever its reuse factor; written out, those with a
+    weight that is not zero.
     """
+    if choice.written_out:
+        return nonzero_products(node)
     total = multiplications(node)
     return -(-total // choice.reuse_factor) if choice.strategy == "resource" else total
 

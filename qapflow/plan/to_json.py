@@ -44,6 +44,10 @@ def _check(plan: Plan) -> None:
         factor: object = choice.reuse_factor
         if isinstance(factor, bool) or not isinstance(factor, int) or factor < 1:
             raise ValueError(f"{factor!r} is not a reuse factor")
+        if choice.written_out not in (True, False) or choice.written_out > (
+            choice.strategy == "latency"
+        ):
+            raise ValueError("only strategy latency is written out")
 
 
 def _one_of(value: str, kind: object) -> None:

@@ -187,6 +187,7 @@ def _layer(
         can_overflow=overflow_of(found.overflow, node.name) if found.overflow else "",
         figures={**figures, **found.layer_figures.get(node.name, {})},
         inputs=tuple(_feeder(net, name) for name in node.inputs),
+        written_out=choice.written_out if choice else False,
     )
 
 

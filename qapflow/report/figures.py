@@ -71,6 +71,7 @@ class LayerReport:
     can_overflow: str  # "", or of a quantizer: "wraps", "may wrap", "saturates", "may saturate"
     figures: Mapping[str, Figure] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()  # the edges it reads
+    written_out: bool = False  # each product with a weight that is not zero is a line of code
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def built_as(layer: LayerReport) -> str:
     if not layer.strategy:
         return ""
     strategy = layer.strategy.replace("distributed_arithmetic", "distr. arith.")
-    return f"{strategy}, RF {layer.reuse_factor}"
+    return f"{strategy}, {'written out' if layer.written_out else f'RF {layer.reuse_factor}'}"
 
 
 def plural(number: int, noun: str) -> str:

@@ -6,8 +6,11 @@ import sys
 
 import numpy as np
 
+from qapflow.verify.keras_process import restore_qkeras
 from tests.fuzz.choices import draw_weights
 from tests.fuzz.recipe import grow
+
+MORE_FROM = 10_000  # from this seed on recurrent, nested and wrapped layers too
 
 
 def start_keras():
@@ -21,6 +24,7 @@ def start_keras():
     if not tf.executing_eagerly():
         raise RuntimeError("TensorFlow does not run eagerly")
     tf.get_logger().setLevel("ERROR")
+    restore_qkeras()
     return tf_keras
 
 
@@ -31,9 +35,24 @@ def argument(value):
     if isinstance(value, dict) and "quantizer" in value:
         settings = {k: v for k, v in value.items() if k != "quantizer"}
         return getattr(qkeras, value["quantizer"])(**settings)
+    if isinstance(value, dict) and "class" in value:
+        return make(value["class"], value["arguments"])
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [argument(v) for v in value]
     if isinstance(value, list):
         return tuple(argument(v) for v in value)
     return value
+
+
+def make(kind, arguments, **named):
+    """Return a layer, or a model as one, with settings of a recipe."""
+    import qkeras
+
+    keras = start_keras()
+    settings = {key: argument(value) for key, value in arguments.items()}
+    if kind == "Sequential":
+        return keras.Sequential(settings["layers"], **named)
+    return getattr(qkeras if kind[:1] == "Q" else keras.layers, kind)(**named, **settings)
 
 
 class Factory:
@@ -48,13 +67,9 @@ class Factory:
         return self.keras.Input(tuple(shape), name=name)
 
     def make_layer(self, step, tensors):
-        import qkeras
-
         name = step["layer"]
         if name not in self.layers:
-            kind = getattr(qkeras if step["class"][:1] == "Q" else self.keras.layers, step["class"])
-            settings = {key: argument(value) for key, value in step["arguments"].items()}
-            layer = kind(name=name, **settings)
+            layer = make(step["class"], step["arguments"], name=name)
             made = layer(tensors if len(tensors) > 1 else tensors[0])
             self.layers[name] = layer
             return made
@@ -65,7 +80,8 @@ def random_recipe(seed):
     """Return the recipe of a seed."""
     factory = Factory()
     chance = random.Random(seed)
-    return {"seed": seed, **grow(chance, factory.make_layer, factory.make_input)}
+    more = seed >= MORE_FROM
+    return {"seed": seed, **grow(chance, factory.make_layer, factory.make_input, more=more)}
 
 
 def build(recipe):

@@ -288,3 +288,128 @@ KINDS = (
     ("concat", ANY),
     ("share", ANY),
 )
+
+
+def recurrent(grower, **fixed):
+    """Return class and settings of a recurrent layer."""
+    kind = draw(grower, "SimpleRNN", "LSTM", "GRU")
+    made = {"units": draw(grower, 1, 2, 3), "return_sequences": draw(grower, True, False)}
+    made |= {"go_backwards": chance(grower, 0.2), "use_bias": chance(grower, 0.8), **fixed}
+    if kind == "GRU":
+        made["reset_after"] = draw(grower, True, False)
+    if floats(grower):
+        return kind, made
+    for name in ("kernel_quantizer", "recurrent_quantizer"):
+        made[name] = weight_quantizer(grower.chance, grower.wild)
+    made["bias_quantizer"] = bias_quantizer(grower.chance, grower.wild)
+    if chance(grower, 0.6):
+        made["state_quantizer"] = {"quantizer": "quantized_bits", "bits": 8, "integer": 1}
+    bits = draw(grower, 4, 6, 8)
+    made["activation"] = {
+        "quantizer": draw(grower, "quantized_tanh", "quantized_relu"),
+        "bits": bits,
+    }
+    if kind != "SimpleRNN":
+        made["recurrent_activation"] = {"quantizer": "quantized_sigmoid", "bits": bits}
+    return f"Q{kind}", made
+
+
+def unroll(grower):
+    kind, made = recurrent(grower)
+    return grower.add(kind, grower.edge, **made)
+
+
+def both_ways(grower):
+    kind, made = recurrent(grower, go_backwards=False)
+    if kind.startswith("Q"):
+        made["activation"]["quantizer"] = "quantized_tanh"
+    mode = draw(grower, "concat", "sum", "mul", "ave")
+    wrapper = "QBidirectional" if kind.startswith("Q") else "Bidirectional"
+    inner = {"class": kind, "arguments": made}
+    return grower.add(wrapper, grower.edge, layer=inner, merge_mode=mode)
+
+
+def each_step(grower):
+    """Give every row, or every image of a row of images, to one layer."""
+    if floats(grower):
+        inner = {"class": "Dense", "arguments": {"units": 3, **plain(grower)}}
+    elif len(grower.shape(grower.edge)) == 2 or chance(grower, 0.3):
+        inner = {
+            "class": "QDense",
+            "arguments": {"units": 2, **weighted(grower, "kernel_quantizer")},
+        }
+    else:
+        settings = {"filters": 2, "kernel_size": draw(grower, 1, 2)}
+        settings |= weighted(grower, "kernel_quantizer")
+        inner = {"class": "QConv1D", "arguments": settings}
+    return grower.add("TimeDistributed", grower.edge, layer=inner)
+
+
+def transposed(grower):
+    rank = len(grower.shape(grower.edge)) - 1
+    made = {
+        "filters": draw(grower, 1, 2),
+        "kernel_size": [draw(grower, 1, 2, 3) for _ in range(rank)],
+    }
+    made |= {"padding": draw(grower, "valid", "same"), "strides": [draw(grower, 1, 2)] * rank}
+    if rank == 1 or floats(grower):
+        return grower.add(f"Conv{rank}DTranspose", grower.edge, **made, **plain(grower))
+    made |= weighted(grower, "kernel_quantizer")
+    return grower.add("QConv2DTranspose", grower.edge, **made)
+
+
+def nested(grower):
+    """A model of two layers as one layer."""
+    shape = list(grower.shape(grower.edge))
+    settings = {"units": draw(grower, 2, 3), "input_shape": shape}
+    settings |= weighted(grower, "kernel_quantizer")
+    second = draw(grower, "QActivation", "Flatten", "ReLU")
+    quantizer = activation_quantizer(grower.chance, grower.wild)
+    inner = [
+        {"class": "QDense", "arguments": settings},
+        {"class": second, "arguments": {"activation": quantizer} if second[0] == "Q" else {}},
+    ]
+    return grower.add("Sequential", grower.edge, layers=inner)
+
+
+def look_up(grower):
+    """An Embedding of an input of whole numbers."""
+    whole = [name for name, _, kind in grower.recipe["inputs"] if kind in ("u5.0", "u1.0")]
+    if not whole:
+        return dense(grower)
+    return grower.add(
+        "Embedding", draw(grower, *whole), input_dim=32, output_dim=draw(grower, 1, 3)
+    )
+
+
+def adapt(grower):
+    made = {"total_bits": draw(grower, 4, 6, 8), "symmetric": draw(grower, True, False)}
+    made["activation"] = draw(grower, "quantized_relu", "quantized_bits")
+    return grower.add("QAdaptiveActivation", grower.edge, **made)
+
+
+def product(grower):
+    """Contractions: of two edges, or of one with weights."""
+    shape = grower.shape(grower.edge)
+    if len(shape) == 2 and grower.wild and chance(grower, 0.4):
+        made = {"equation": "abc,cd->abd", "output_shape": [None, 3], "bias_axes": "d"}
+        return grower.add("EinsumDense", grower.edge, **made)
+    if grower.wild and chance(grower, 0.3):
+        return grower.add("LayerNormalization", grower.edge, axis=-1)
+    fitting = [n for n in grower.others() if len(grower.shape(n)) == len(shape)]
+    if not fitting:
+        return merge(grower)
+    return grower.add("Dot", grower.edge, draw(grower, *fitting), axes=draw(grower, 1, -1))
+
+
+MORE_KINDS = (
+    *((kind, tuple(dict.fromkeys(ranks))) for kind, ranks in KINDS),
+    ("unroll", (2,) * 12),
+    ("both_ways", (2,) * 6),
+    ("each_step", (2, 2, 3, 3)),
+    ("transposed", (2, 3, 3)),
+    ("nested", (1, 1, 2, 3)),
+    ("look_up", (1, 1)),
+    ("adapt", ANY),
+    ("product", (1, 2, 2)),
+)

@@ -70,8 +70,8 @@ class Grower:
         return self.recipe
 
 
-def grow(chance, make_layer, make_input):
-    """Return a random recipe; `chance` is a random.Random."""
+def grow(chance, make_layer, make_input, more=False):
+    """Return a random recipe; `chance` is a random.Random, `more` takes layers of all kinds."""
     from tests.fuzz import layers
 
     grower = Grower(chance, make_layer, make_input)
@@ -80,7 +80,12 @@ def grow(chance, make_layer, make_input):
         if len(grower.recipe["steps"]) >= wanted:
             break
         rank = len(grower.shape(grower.edge))
-        kinds = [kind for kind, ranks in layers.KINDS for _ in ranks if rank in ranks]
+        kinds = [
+            kind
+            for kind, ranks in (layers.MORE_KINDS if more else layers.KINDS)
+            for _ in ranks
+            if rank in ranks
+        ]
         before = grower.edge
         getattr(layers, chance.choice(kinds))(grower)
         if chance.random() < 0.12:  # a branch: go on from somewhere else

@@ -315,6 +315,35 @@ def test_own_kernels_compute_what_the_network_means(simulate, plan, make, io_typ
     assert seen >= len(net.nodes) - len(net.inputs) + len(net.outputs)
 
 
+def few_weights():
+    """Dense layers of which each product not zero is written out; one row, one column is empty."""
+    grow = Grower()
+    choice = Choice("latency", 1, written_out=True)
+    for kind, weight in ((X, W), (U, Fixed(False, 3, 5)), (CORNERS[2], Fixed(True, 1, 0))):
+        codes = grow.rng.integers(weight.lo, weight.hi, (30, 9), endpoint=True)
+        codes[grow.rng.random(codes.shape) < 0.8] = 0
+        codes[:, 4] = codes[7] = 0
+        x = grow.input((30,), kind)
+        for bias in (None, grow.const((9,))):
+            grow.add(Dense(Const(codes, weight), bias), x, choice=choice)
+    y = grow.add(Reshape((9, 30)), grow.input((30, 9), X))
+    y = grow.add(Reshape((270,)), y)
+    codes = np.where(grow.rng.random((270, 3)) < 0.05, 3, 0)
+    grow.add(Dense(Const(codes, W), None), y, choice=choice)
+    return grow.finish(), grow.choices
+
+
+@BOTH
+@BACKENDS
+def test_products_written_out_are_the_same_sums(simulate, plan, io_type, backend, tmp_path):
+    net, choices = few_weights()
+    wrong, _ = simulate(net, plan(io_type, backend, choices))
+    assert wrong == []
+    text = (tmp_path / "firmware/parameters.h").read_text()
+    nonzero = [int(np.count_nonzero(net.by_name[name].op.weight.codes)) for name in choices]
+    assert text.count("sum += x[") == sum(nonzero)
+
+
 @BOTH
 @BACKENDS
 def test_convolutions_compute_what_the_network_means(simulate, plan, io_type, backend):

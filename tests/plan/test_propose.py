@@ -205,8 +205,26 @@ def test_a_layer_setting_beats_class_and_argument():
 
 def test_a_user_choice_over_the_wall_is_kept_with_a_warning():
     plan = propose(dense_net(128, 64), VU9P, strategy="latency")
-    assert plan.choices["dense_0"] == Choice("latency", 1)
-    assert "8192 multiplications at once" in plan.notes[0]
+    assert plan.choices["dense_0"] == Choice("latency", 1, written_out=True)
+    lanes = np.count_nonzero(dense_net(128, 64).by_name["dense_0"].op.weight.codes)
+    assert f"{lanes} multiplications at once" in plan.notes[0]
+
+
+def test_a_large_layer_of_few_weights_is_written_out():
+    net = dense_net(128, 64, 5, sparsity=0.9)
+    choice = propose(net, VU9P).choices["dense_0"]
+    left = np.count_nonzero(net.by_name["dense_0"].op.weight.codes)
+    assert (choice.strategy, choice.reuse_factor, choice.written_out) == ("latency", 1, True)
+    assert choice.reason.startswith(f"{left} of 8192 products have a weight that is not zero")
+    assert parallel_multiplications(net.by_name["dense_0"], choice) == left
+    assert not propose(net, VU9P).choices["dense_1"].written_out  # small: the loop will do
+    assert propose(dense_net(128, 64), VU9P).choices["dense_0"].strategy == "resource"
+    assert propose(net, VU9P, strategy="resource").choices["dense_0"].strategy == "resource"
+
+
+def test_convolutions_and_rows_of_rows_are_not_written_out():
+    net = conv_net(kernel=(3, 3), channels=32, filters=32)
+    assert propose(net, VU9P, strategy="latency").choices["conv"] == Choice("latency", 1)
 
 
 @pytest.mark.parametrize(
@@ -251,6 +269,8 @@ def test_a_plan_survives_json():
         {"clock_ns": "5"},
         {"choices": {"a": {"strategy": "latency", "reuse_factor": 0}}},
         {"choices": {"a": {"strategy": "fast", "reuse_factor": 1}}},
+        {"choices": {"a": {"strategy": "resource", "reuse_factor": 1, "written_out": True}}},
+        {"choices": {"a": {"strategy": "latency", "reuse_factor": 1, "written_out": "yes"}}},
         {"choices": {"a": {"speed": 1}}},
         {"choices": []},
         {"extra": 1},

@@ -96,3 +96,10 @@ def test_ranges_stay_inside_their_types():
             assert bar.width <= outer.width + 0.01
     assert plot.rows[1].marks[0][1] == "clip"
     assert range_plot([]) is None
+
+
+def test_how_a_layer_is_built(report):
+    (plain, *_) = report.layers
+    assert words.built_as(replace(plain, strategy="")) == ""
+    assert words.built_as(plain) == "latency, RF 1"
+    assert words.built_as(replace(plain, written_out=True)) == "latency, written out"
