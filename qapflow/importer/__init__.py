@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from qapflow.importer.project import Imported, import_project, read_project
+from qapflow.importer.project import Imported, import_net, import_project, read_project
 
-__all__ = ["Imported", "import_project", "read_project"]
+__all__ = ["Imported", "import_net", "import_project", "read_project"]

@@ -157,16 +157,18 @@ def _weights(
     turned = _strategy(reader, config) in ("resource", "resource_unrolled") and not depthwise
     codes = flat.reshape(shape[::-1]).T if turned else flat.reshape(shape)
     product = _multiplier(reader, config)
+    if not product and kind.fixed.width == 1:
+        raise Refused("its kernel is chosen by the type of its one-bit weights")
     if product in ("weight_binary", "both_binary"):
         return Const(2 * codes - 1, Fixed(True, 2, 0))
-    if product not in ("mult", "weight_ternary", "data_binary"):
+    if product not in ("", "mult", "weight_ternary", "data_binary"):
         raise Refused(f"its products are made by nnet::product::{product}")
     return Const(codes, kind.fixed)
 
 
 def _multiplier(reader: Reader, config: dict[str, str]) -> str:
     inner = reader.sources.configs.get(config.get("mult_config", ""), {})
-    return config.get("product") or inner.get("product") or "mult"
+    return config.get("product") or inner.get("product") or ""
 
 
 def _plain(reader: Reader, config: dict[str, str]) -> bool:

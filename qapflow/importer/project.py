@@ -55,6 +55,19 @@ def import_project(folder: Path) -> Imported:
     return found
 
 
+def import_net(folder: Path) -> Net:
+    """Return the network alone, which the sources of the firmware suffice for.
+
+    Raises:
+        UsageError: no hls4ml project, or its files contradict each other.
+        ModelUnsupported: layers or types that no network expresses exactly; all are listed.
+    """
+    reader = _follow(folder, exact=True)
+    if reader.inexact or reader.unknown:
+        raise ModelUnsupported((*reader.inexact, *reader.unknown), str(folder))
+    return reader.net()
+
+
 def read_project(folder: Path) -> Imported:
     """Return a project as far as estimates need it: sums in their accumulator types.
 
@@ -65,13 +78,17 @@ def read_project(folder: Path) -> Imported:
     return _read(folder, exact=False)
 
 
-def _read(folder: Path, exact: bool) -> Imported:
-    sources = read_sources(folder)
-    settings = _settings(folder)
-    reader = Reader(sources, exact)
+def _follow(folder: Path, exact: bool) -> Reader:
+    reader = Reader(read_sources(folder), exact)
     reader.read(HANDLERS)
     if reader.unknown and not reader.choices:
         raise ModelUnsupported(reader.unknown, str(folder))
+    return reader
+
+
+def _read(folder: Path, exact: bool) -> Imported:
+    settings = _settings(folder)
+    reader = _follow(folder, exact)
     plan = Plan(
         backend=settings["backend"],
         io_type="io_stream" if reader.stream else "io_parallel",
@@ -88,13 +105,15 @@ def _read(folder: Path, exact: bool) -> Imported:
         tuple(reader.inexact),
         tuple(reader.unknown),
         reader.layer_of,
-        sources.top,
+        reader.sources.top,
     )
 
 
 def _settings(folder: Path) -> dict[str, Any]:
     """Return part, clock in ns, uncertainty in percent and back end from the project's YAML."""
     path = folder / CONFIG
+    if not path.is_file():
+        return _script_settings(folder)
     text = re.sub(r"!\S+", "", read_text(path))  # tags of hls4ml's own Python objects
     try:
         data = yaml.safe_load(text)
@@ -116,3 +135,21 @@ def _settings(folder: Path) -> dict[str, Any]:
     except ValueError:
         percent = default
     return {"backend": backend, "part": part, "clock_ns": float(clock), "uncertainty": percent}
+
+
+def _script_settings(folder: Path) -> dict[str, Any]:
+    """Return the settings of a project without its YAML from its scripts."""
+    scripts = [path for path in sorted(folder.glob("*.tcl")) if path.is_file()]
+    text = "\n".join(read_text(path) for path in scripts)
+    part = re.search(r"set_part\s+\{?([\w-]+)|set\s+part\s+\"?([\w-]+)", text)
+    clock = re.search(r"create_clock\s+-period\s+([\d.]+)|set\s+clock_period\s+([\d.]+)", text)
+    if not part or not clock:
+        what = "there is no configuration, and no script that tells part and clock"
+        raise UsageError(what, str(folder / CONFIG), _HINT)
+    vitis = re.search(r'set\s+backend\s+"?vitis', text)
+    return {
+        "backend": "vitis" if vitis else "vivado",
+        "part": part[1] or part[2],
+        "clock_ns": float(clock[1] or clock[2]),
+        "uncertainty": 27.0 if vitis else 12.5,
+    }

@@ -92,11 +92,13 @@ def read_text(path: Path) -> str:
         raise UsageError(what, str(path), _HINT) from error
 
 
-def parse_type(text: str) -> CType | None:
+def parse_type(text: str, known: Mapping[str, CType] | None = None) -> CType | None:
     """Return a type from its C++ text, None for one that is no fixed-point number."""
     text = text.strip()
+    if known and text in known:
+        return known[text]
     if found := re.fullmatch(r"nnet::array<(.*),\s*([\d* ]+)>", text):
-        inner = parse_type(found[1])
+        inner = parse_type(found[1], known)
         return (
             CType(inner.fixed, inner.rounding, inner.overflow, _size(found[2], {}))
             if inner
@@ -118,9 +120,9 @@ def parse_type(text: str) -> CType | None:
 
 
 def _types(text: str) -> dict[str, CType]:
-    found = {}
+    found: dict[str, CType] = {}
     for kind, name in re.findall(r"typedef\s+([^;]+?)\s+(\w+)\s*;", text):
-        made = parse_type(kind)
+        made = parse_type(kind, found)
         if made is not None:
             found[name] = made
     return found

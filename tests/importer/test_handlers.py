@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from qapflow.cli.main import main
-from qapflow.errors import ModelUnsupported
-from qapflow.importer import import_project, read_project
+from qapflow.errors import ModelUnsupported, UsageError
+from qapflow.importer import import_net, import_project, read_project
 from qapflow.ir.interpret import interpret
 from tests.importer.projects import CONFIG, CSYNTH, header
 
@@ -17,7 +17,9 @@ def write(folder, calls, *, types=None, configs="", weights=None, ports=None, st
     """Write a project of calls; `types` and `weights` are given by name."""
     kinds = {"input_t": DATA, "result_t": "ap_fixed<20,10>", "table_t": "ap_fixed<18,8>"}
     kinds |= {"w_t": "ap_fixed<6,1>", "b_t": "ap_fixed<6,1>", "accum_t": "ap_fixed<30,15>"}
-    kinds |= types or {}
+    kinds = (types or {}) | {
+        name: kind for name, kind in kinds.items() if name not in (types or {})
+    }
     defines = "#define N_INPUT_1_1 6\n#define N_INPUT_2_1 3\n"
     defines += "".join(f"typedef {kind} {name};\n" for name, kind in kinds.items())
     ports = ports or "input_t x[N_INPUT_1_1*N_INPUT_2_1],\n    result_t y[99]"
@@ -133,6 +135,28 @@ def test_streams_are_cloned_merged_and_reduced(tmp_path):
     assert np.array_equal(run(folder, codes), expected)
 
 
+def test_a_project_without_its_yaml(tmp_path):
+    """Part and clock are in its scripts, types are named after others."""
+    folder = write(
+        tmp_path,
+        ["nnet::relu<input_t, result_t, config2>(x, y); // act"],
+        types={"model_default_t": DATA, "input_t": "model_default_t"},
+        configs=config("config2", n_in=18),
+    )
+    (folder / "hls4ml_config.yml").unlink()
+    codes = inputs()
+    net = import_net(folder)
+    with pytest.raises(UsageError, match="no script that tells part and clock"):
+        import_project(folder)
+    (folder / "build_prj.tcl").write_text(
+        "set_part {xcku115-flvb2104-2-i}\ncreate_clock -period 4\n"
+    )
+    found = import_project(folder)
+    assert found.net == net
+    assert (found.target.part, found.plan.clock_ns) == ("xcku115-flvb2104-2-i", 4.0)
+    assert np.array_equal(run(folder, codes), np.maximum(codes, 0) / 16)
+
+
 def test_every_unsupported_layer_is_listed_and_the_others_are_read(tmp_path):
     folder = write(
         tmp_path,
@@ -202,6 +226,12 @@ def with_members(text, members):
             ),
             {},
             "its sums are code that hls4ml wrote",
+        ),
+        (
+            DENSE,
+            config("config2", "dense_config", SUMS, n_in=18, n_out=2, reuse_factor=1),
+            {"w_t": "ap_uint<1>"},
+            "its kernel is chosen by the type of its one-bit weights",
         ),
         (
             CONV,
