@@ -53,6 +53,7 @@ class Reader:
         self.unknown: list[Unsupported] = []
         self.layer_of: dict[str, str] = {}
         self.made: set[str] = set()  # variables that calls make
+        self.lost: set[str] = set()  # variables of calls that cannot be read
         self.last = ""
 
     def read(self, handlers: Mapping[str, Handler]) -> None:
@@ -66,6 +67,10 @@ class Reader:
             except Refused as why:
                 found = Unsupported(call.name, call.function, why.reason, why.hint)
                 self.unknown.append(found)
+                self.lost |= set(call.arguments)
+        if not self.unknown and not self.made.intersection(self.sources.ports):
+            what = "no output of the top function is made by a layer"
+            self.unknown.append(Unsupported(self.sources.top, "top function", what, _CONVERT))
 
     def net(self) -> Net:
         """Return the network; sums that the firmware cuts short have the firmware's type."""
@@ -88,6 +93,9 @@ class Reader:
         while name not in self.edges and name in self.sources.aliases:
             name = self.sources.aliases[name]
         if name not in self.edges:
+            if name not in self.sources.ports and name not in self.lost:
+                what = f"{name} is made by code that is no layer of hls4ml"
+                self.unknown.append(Unsupported(call.name, call.function, what, _CONVERT))
             kind = self.type_of(call.templates[min(place, len(call.templates) - 1)])
             self.edges[name] = self.builder.add_input(name, shape, kind.fixed)
         return self.reshape(call, self.edges[name], shape)

@@ -63,7 +63,8 @@ def read_sources(folder: Path) -> Sources:
     if not tops:
         raise UsageError("no top function calls nnet:: layers", str(firmware), _HINT)
     code = _without_directives(read_text(tops[0]))
-    numbers = {n: int(v) for n, v in re.findall(r"#define\s+(\w+)\s+(\d+)", defines)}
+    macro, constant = r"#define\s+(\w+)\s+(\d+)", r"\bconst\w*\s+\w+\s+(\w+)\s*=\s*(\d+)\s*;"
+    numbers = {n: int(v) for p in (macro, constant) for n, v in re.findall(p, defines)}
     types = _types(defines)
     if not types:
         raise UsageError("defines.h names no types", str(firmware / "defines.h"), _HINT)
@@ -131,7 +132,7 @@ def _types(text: str) -> dict[str, CType]:
 def _configs(text: str) -> dict[str, dict[str, str]]:
     configs = {}
     for name, base, body in re.findall(
-        r"struct\s+(\w+)\s*(?::\s*(?:nnet::)?(\w+)\s*)?\{(.*?)\n\};", text, re.S
+        r"struct\s+(\w+)\s*(?::\s*(?:nnet::)?(\w+)\s*)?\{(.*?)\n\s*\};", text, re.S
     ):
         members = {"base": base} if base else {}
         for key, value in re.findall(

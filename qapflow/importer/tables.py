@@ -15,7 +15,7 @@ import numpy as np
 
 from qapflow.importer.elements import ZERO, read_literal, values_of
 from qapflow.importer.reader import Reader, Refused
-from qapflow.importer.sources import Call, CType
+from qapflow.importer.sources import Call, CType, kernel_text
 from qapflow.importer.weights import cast_values
 from qapflow.ir.fixed import Codes, Fixed, Overflow, Rounding, cast
 from qapflow.ir.ops import Clip, Const, Merge, Quantize, Reduce, Table, Threshold
@@ -170,24 +170,23 @@ def read_softmax(reader: Reader, call: Call) -> None:
     """nnet::softmax and softmax_multidim, stable and latency."""
     config = reader.config(call)
     way = config.get("implementation", "").rpartition("::")[2]
-    if way not in ("stable", "latency") or "inp_norm_t" not in config:
-        what = f"implementation {way}" if way in ("legacy", "argmax") else "an older implementation"
-        raise Refused(f"{what} of softmax is not read", _OTHER)
+    if way not in ("stable", "latency"):
+        raise Refused(f"implementation {way or 'legacy'} of softmax is not read", _OTHER)
     node, name = reader.builder, call.name
     edge = reader.source(call, _slices(reader, call, config))
-    kind = reader.type_of(call.templates[0])
+    kind, sign = reader.type_of(call.templates[0]), 1.0
+    early = "inp_norm_t" not in config
+    if early:
+        config = _early(reader, config, kind, way)
     if way == "stable":
         top = node.add(f"{name}_max", Reduce("max", (1,), True), edge, origin=name)
-        edge = node.add(f"{name}_distance", Merge("sub"), top, edge, origin=name)
-        kind = reader.type_of(config["inp_norm_t"])
+        parts = (edge, top) if early else (top, edge)
+        edge = node.add(f"{name}_distance", Merge("sub"), *parts, origin=name)
+        kind = _rounded(kind) if early else reader.type_of(config["inp_norm_t"])
         edge = reader.quantize(call, edge, kind, f"{name}_norm")
-    exp_kind, accum = reader.type_of(config["exp_table_t"]), reader.type_of(config["accum_t"])
-    size, scale = reader.number(config, "exp_table_size"), float(config.get("exp_scale", "1"))
-    exp, sign = _single("expf"), -1.0 if way == "stable" else 1.0
-    places = _places(kind.fixed, size)
-    powers = [exp(float(sign * (np.float32(x) * np.float32(scale)))) for x in places]
-    entries = cast_values([_real(value) for value in powers], exp_kind)
-    edge = _look_up(reader, call, edge, kind.fixed, entries, exp_kind, "exp")
+        sign = 1.0 if early else -1.0
+    accum = reader.type_of(config["accum_t"])
+    edge = _powers(reader, call, config, edge, kind, sign)
     edge = reader.quantize(call, edge, accum, f"{name}_powers")
     total = node.add(f"{name}_total", Reduce("sum", (1,), True), edge, origin=name)
     # No power is negative, so that saturating after every addition is saturating once.
@@ -195,6 +194,35 @@ def read_softmax(reader: Reader, call: Call) -> None:
     inverse = _inverse(reader, call, config, total)
     made = node.add(name, Merge("mul"), edge, inverse, origin=name)
     reader.finish(call, made, call.templates[1])
+
+
+def _early(reader: Reader, config: dict[str, str], kind: CType, way: str) -> dict[str, str]:
+    """Return the configuration of kernels before 1.1, which sum in the type of the table."""
+    text = kernel_text(reader.sources, "nnet_activation.h") or ""
+    signs = ("<typenameCONFIG_T::exp_table_t,CONFIG_T>(exp_sum)", "d_xi_xmax[i]=data[i]-x_max;")
+    if signs[0] not in text or (
+        way == "stable" and (signs[1] not in text or not kind.fixed.signed)
+    ):
+        raise Refused("an older implementation of softmax is not read", _OTHER)
+    size, sums = config.get("table_size", "1024"), config["exp_table_t"]
+    sizes = {"exp_table_size": size, "inv_table_size": size}
+    return config | sizes | {"accum_t": sums, "inv_inp_t": sums}
+
+
+def _rounded(kind: CType) -> CType:
+    return CType(kind.fixed, Rounding.RND, Overflow.SAT)
+
+
+def _powers(
+    reader: Reader, call: Call, config: dict[str, str], edge: str, kind: CType, sign: float
+) -> str:
+    """Add the table of powers, indexed by the top bits of a type."""
+    exp_kind, exp = reader.type_of(config["exp_table_t"]), _single("expf")
+    scale = np.float32(float(config.get("exp_scale", "1")))
+    places = _places(kind.fixed, reader.number(config, "exp_table_size"))
+    powers = [exp(float(sign * (np.float32(x) * scale))) for x in places]
+    entries = cast_values([_real(value, exp_kind) for value in powers], exp_kind)
+    return _look_up(reader, call, edge, kind.fixed, entries, exp_kind, "exp")
 
 
 def _slices(reader: Reader, call: Call, config: dict[str, str]) -> tuple[int, int, int]:
@@ -208,10 +236,12 @@ def _slices(reader: Reader, call: Call, config: dict[str, str]) -> tuple[int, in
     return outer, size // inner // outer, inner
 
 
-def _real(value: float) -> Fraction:
-    if math.isinf(value):
-        raise Refused("its table of powers has entries beyond single precision")
-    return Fraction(value)
+def _real(value: float, kind: CType) -> Fraction:
+    """Return a power as a fraction; infinity saturates to the largest value, or wraps to 0."""
+    if not math.isinf(value):
+        return Fraction(value)
+    wraps = kind.overflow is Overflow.WRAP
+    return Fraction(0) if wraps else Fraction(kind.fixed.hi) / Fraction(2) ** kind.fixed.frac
 
 
 def _places(kind: Fixed, size: int) -> list[float]:

@@ -18,14 +18,19 @@ _HINT = "let hls4ml write the project again"
 def read_weights(path: Path) -> list[Fraction]:
     """Return the numbers of a weight header (what is synthesised), exactly as written.
 
-    Headers of weights in external memories hold none; those are in the text file beside.
+    Headers of weights in external memories hold none; those are in the text file beside. Some
+    projects have all weights in one header of firmware/.
 
     Raises:
-        UsageError: neither file has an array of numbers.
+        UsageError: no file has an array of numbers of this name.
     """
-    loose = path.with_suffix(".txt")
-    text = read_text(path) if path.is_file() or not loose.is_file() else ""
-    found = re.search(r"\w+\s+\w+\[[^\]]*\]\s*=\s*\{(.*?)\}\s*;", text, re.S)
+    loose, pattern = path.with_suffix(".txt"), rf"\b{path.stem}\s*\[[^\]]*\]\s*=\s*\{{(.*?)\}}\s*;"
+    if path.is_file() or loose.is_file():
+        found = re.search(pattern, read_text(path) if path.is_file() else "", re.S)
+    else:
+        headers = sorted(path.parents[1].glob("*.h"))
+        each = (re.search(pattern, read_text(header), re.S) for header in headers)
+        found = next((match for match in each if match), None)
     if not found and loose.is_file():
         cells = read_text(loose)
     elif found:

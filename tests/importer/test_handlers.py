@@ -157,6 +157,38 @@ def test_a_project_without_its_yaml(tmp_path):
     assert np.array_equal(run(folder, codes), np.maximum(codes, 0) / 16)
 
 
+def test_weights_in_one_header_and_configurations_in_a_namespace(tmp_path):
+    w = weights_of(18, 2)
+    folder = write(
+        tmp_path,
+        ["nnet::dense<input_t, result_t, config2>(x, y, w2, b2); // fc"],
+        configs="namespace tagger {\n"
+        + config("config2", "dense_config", SUMS, n_in="N_ALL", n_out=2).replace("\n}", "\n  }")
+        + "}\n",
+        weights={"w2": ("w_t", w), "b2": ("b_t", np.zeros(2))},
+    )
+    names = ("w2", "b2")
+    paths = [folder / f"firmware/weights/{name}.h" for name in names]
+    (folder / "firmware/weights.h").write_text("".join(path.read_text() for path in paths))
+    for path in paths:
+        path.unlink()
+    with (folder / "firmware/defines.h").open("a") as file:
+        file.write("static const int N_ALL=18;\n")
+    codes = inputs()
+    sums = np.floor(codes / 16 @ w * 2**10)
+    assert np.array_equal(run(folder, codes), sums / 2**10)
+
+
+def test_code_between_layers_is_no_input(tmp_path):
+    folder = write(
+        tmp_path,
+        ["scale(x, scaled);", "nnet::relu<input_t, result_t, config2>(scaled, y); // act"],
+        configs=config("config2", n_in=18),
+    )
+    with pytest.raises(ModelUnsupported, match="scaled is made by code that is no layer"):
+        import_project(folder)
+
+
 def test_every_unsupported_layer_is_listed_and_the_others_are_read(tmp_path):
     folder = write(
         tmp_path,
@@ -240,7 +272,12 @@ def with_members(text, members):
             "its windows are dilated",
         ),
         (SOFTMAX, config("config2", n_in=18).replace("};", ARGMAX), {}, "implementation argmax"),
-        (SOFTMAX, config("config2", n_in=18), {}, "an older implementation of softmax"),
+        (
+            SOFTMAX,
+            config("config2", n_in=18).replace("};", ARGMAX.replace("argmax", "stable")),
+            {},
+            "an older implementation of softmax",
+        ),
     ],
 )
 def test_what_is_not_exact_is_refused_by_name(tmp_path, call, configs, types, said):
