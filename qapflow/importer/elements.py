@@ -78,9 +78,9 @@ def read_prelu(reader: Reader, call: Call) -> None:
     reader.finish(call, made, call.templates[-2], 2)
 
 
-def read_literal(reader: Reader, call: Call) -> Const:
-    """Return the number a layer is called with, in its type; older kernels take it as data."""
-    kind = reader.type_of(call.templates[1] if len(call.templates) == 4 else call.templates[0])
+def read_literal(reader: Reader, call: Call, early: int = 0) -> Const:
+    """Return the number a layer is called with, in its type; `early` is that of older kernels."""
+    kind = reader.type_of(call.templates[1 if len(call.templates) == 4 else early])
     try:
         value = Fraction(call.arguments[1])
     except ValueError as error:

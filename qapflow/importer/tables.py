@@ -122,7 +122,7 @@ def read_elu(reader: Reader, call: Call) -> None:
     entries = _entries(_elu, [float(np.float32(-8.0 * i / size)) for i in range(size)], kind)
     alpha, place = Const(np.array(1), Fixed(False, 1, 0)), 1
     if len(call.arguments) == 3:
-        alpha, place = read_literal(reader, call), 2
+        alpha, place = read_literal(reader, call, early=1), 2
     data, out = reader.type_of(call.templates[0]), reader.type_of(call.templates[-2])
     _check_range(data.fixed, size, 8)
     frac = kind.fixed.frac + alpha.type.frac
@@ -204,7 +204,7 @@ def _early(reader: Reader, config: dict[str, str], kind: CType, way: str) -> dic
         way == "stable" and (signs[1] not in text or not kind.fixed.signed)
     ):
         raise Refused("an older implementation of softmax is not read", _OTHER)
-    size, sums = config.get("table_size", "1024"), config["exp_table_t"]
+    size, sums = config["table_size"], config["exp_table_t"]
     sizes = {"exp_table_size": size, "inv_table_size": size}
     return config | sizes | {"accum_t": sums, "inv_inp_t": sums}
 

@@ -6,10 +6,11 @@ import math
 
 from qapflow.errors import UsageError
 from qapflow.importer.reader import Reader, Refused
-from qapflow.importer.sources import Call, CType
+from qapflow.importer.sources import Call, CType, kernel_text
 from qapflow.ir.fixed import Fixed, Overflow, Rounding
 from qapflow.ir.ops import Pool, Quantize, Reduce
 
+_AGAIN = "let hls4ml 1.0 or later write the project again"
 _SIDES = {"height": ("pad_top", "pad_bottom"), "width": ("pad_left", "pad_right")}
 
 
@@ -23,7 +24,9 @@ def read_pooling(reader: Reader, call: Call) -> None:
     padding = tuple(padding_of(reader, config, axis) for axis in axes)
     padded = any(any(pair) for pair in padding)
     source = reader.source(call, (*inputs, reader.number(config, "n_filt")))
-    kind = reader.type_of(config["accum_t"])
+    kind = _accumulator(reader, call, config)
+    if not _current(reader) and size != strides:
+        raise Refused("windows that overlap or leave gaps are cut in its version of hls4ml")
     if _is_max(config):
         if padded and not reader.type_of(call.templates[0]).fixed.signed:
             raise Refused("it pads unsigned values with half their range, which can win")
@@ -44,7 +47,7 @@ def read_global_pooling(reader: Reader, call: Call) -> None:
     axes = ("height", "width") if "in_height" in config else ("width",)
     inputs = tuple(_extent(reader, config, "in", axis) for axis in axes)
     source = reader.source(call, (*inputs, reader.number(config, "n_filt")))
-    kind = reader.type_of(config["accum_t"])
+    kind = _accumulator(reader, call, config)
     whole = tuple(range(len(axes)))
     if _is_max(config):
         made = _maximum(reader, call, source, kind, Reduce("max", whole))
@@ -53,6 +56,25 @@ def read_global_pooling(reader: Reader, call: Call) -> None:
         if not reader.stream:  # streams cast the quotient to the output at once
             made = reader.quantize(call, made, kind, f"{call.name}_mean")
     reader.finish(call, made, call.templates[1])
+
+
+def _current(reader: Reader) -> bool:
+    """Tell whether the kernels compare and add in accum_t, as those since hls4ml 1.0 do."""
+    name = "nnet_pooling_stream.h" if reader.stream else "nnet_pooling.h"
+    text = kernel_text(reader.sources, name)
+    signs = ("typenameCONFIG_T::accum_tpool_window", "accum_tmax(Tx[N])")
+    return text is None or signs[0 if reader.stream else 1] in text
+
+
+def _accumulator(reader: Reader, call: Call, config: dict[str, str]) -> CType:
+    """Return the type that windows are compared and added in; early kernels had the data's."""
+    if _current(reader):
+        if "accum_t" not in config:
+            raise Refused("its configuration names no type to compare and add in")
+        return reader.type_of(config["accum_t"])
+    if not _is_max(config):
+        raise Refused("its version of hls4ml adds in types of its own", _AGAIN)
+    return reader.type_of(call.templates[0])
 
 
 def padding_of(reader: Reader, config: dict[str, str], axis: str) -> tuple[int, int]:

@@ -287,6 +287,24 @@ def test_what_is_not_exact_is_refused_by_name(tmp_path, call, configs, types, sa
         import_project(folder)
 
 
+@pytest.mark.parametrize(
+    ("kind", "width", "said"),
+    [
+        ("Average", 2, "its version of hls4ml adds in types of its own"),
+        ("Max", 3, "windows that overlap"),
+    ],
+)
+def test_pooling_before_accumulators_is_told_from_the_kernels(tmp_path, kind, width, said):
+    sizes = SIZES.replace("pool_width = 2", f"pool_width = {width}")
+    configs = with_members(MEAN.replace("Average", kind), sizes)
+    folder = write(tmp_path, [POOL], configs=configs, types={"mean_t": DATA})
+    kernels = folder / "firmware/nnet_utils/nnet_pooling.h"
+    kernels.parent.mkdir()
+    kernels.write_text("template<typename T, int N> T max(T x[N]) { }")
+    with pytest.raises(ModelUnsupported, match=said):
+        import_project(folder)
+
+
 def test_reports_of_projects_with_convolutions_are_compared(tmp_path, capsys):
     folder = write(
         tmp_path,
