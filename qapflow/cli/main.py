@@ -1,7 +1,7 @@
 """The command line: verbs, exit codes, and the only printer.
 
 Exit codes: 0 ok, 1 a check failed (mismatch, budget), 2 usage, 3 tool missing, 4 model
-unsupported, 5 tool crashed or timed out, 130 interrupted.
+unsupported, 5 tool crashed or timed out, 128 + n ended by signal n (130: Ctrl-C).
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qapflow import __version__
+from qapflow.cli.ending import Ended, ended_by_signals
 from qapflow.cli.look import run_boards, run_calibrate, run_doctor
 from qapflow.cli.options import (
     add_build_options,
@@ -48,15 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return UsageError.exit_code
     try:
-        return int(options.run(options))
+        with ended_by_signals():
+            return int(options.run(options))
     except QapflowError as error:
         if getattr(options, "json", False):
             print(json.dumps({"error": str(error), "exit_code": error.exit_code}))
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)
-        return 130
+        return 128 + (interrupt.number if isinstance(interrupt, Ended) else signal.SIGINT)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe left: nothing more to say
         return 0

@@ -23,6 +23,7 @@ from typing import Any, Generic, TypeVar
 
 from qapflow.errors import UsageError
 from qapflow.lower.files import PARTIAL, Files, write_file
+from qapflow.verify.process import ended_by_interrupt
 
 C = TypeVar("C")
 
@@ -165,7 +166,7 @@ def run_steps(
     running: dict[Future[Files], tuple[Step[C], str, tuple[str, ...]]] = {}
     waiting = list(steps)
     failed: BaseException | None = None
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ended_by_interrupt(ThreadPoolExecutor(WORKERS)) as pool:
         while (waiting and not failed) or running:
             for step in [s for s in waiting if all(need in results for need in s.needs)]:
                 if failed or len(running) == WORKERS:

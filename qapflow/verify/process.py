@@ -6,12 +6,17 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
+
+# Of all runners: the main thread alone hears of Ctrl-C, and must end what other threads run.
+_LIVE: set[int] = set()
+_ENDING = threading.Event()
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -72,7 +77,8 @@ class Runner:
             subprocess.Popen(list(command), cwd=cwd, env=env, stdout=stream, **options) as child,
         ):
             self._live.add(child.pid)
-            if self._stopped:  # another thread failed while this program was started
+            _LIVE.add(child.pid)
+            if self._stopped or _ENDING.is_set():  # since this program was started
                 kill_group(child.pid)
             try:
                 child.wait(timeout)
@@ -83,6 +89,7 @@ class Runner:
                     kill_group(child.pid)
                     child.wait()
                 self._live.discard(child.pid)
+                _LIVE.discard(child.pid)
         return Finished(child.returncode, timed_out, time.monotonic() - start, log)
 
     def map(
@@ -101,6 +108,25 @@ class Runner:
                 for pid in tuple(self._live):
                     kill_group(pid)
                 raise
+
+
+@contextlib.contextmanager
+def ended_by_interrupt(pool: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
+    """Enter a pool; an interrupt of this thread ends every program that its threads run.
+
+    Without, leaving the pool would wait for them.
+    """
+    try:
+        with pool:
+            try:
+                yield pool
+            except KeyboardInterrupt:
+                _ENDING.set()
+                for pid in tuple(_LIVE):
+                    kill_group(pid)
+                raise
+    finally:
+        _ENDING.clear()
 
 
 def _open_log(path: Path) -> BinaryIO:

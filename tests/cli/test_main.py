@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import h5py
@@ -242,3 +244,29 @@ def test_read_only_folder(tmp_path, capsys):
     locked.mkdir(mode=0o555)
     assert main(["build", str(path), "-o", str(locked / "out")]) == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_what_was_started_too(tmp_path, number):
+    compiler = tmp_path / "g++"
+    compiler.write_text(
+        f"#!/bin/sh\n[ $# -gt 3 ] || exec g++ $*\necho $$ > {tmp_path}/part\n"
+        f"mv {tmp_path}/part {tmp_path}/pid\nexec sleep 100\n"
+    )
+    compiler.chmod(0o755)
+    command = [sys.executable, "-m", "qapflow", "build", str(tiny(tmp_path / "m.h5"))]
+    command += ["--board", "xcvu9p", "--keras", "no", "-o", str(tmp_path / "out")]
+    with subprocess.Popen(
+        command, env={**os.environ, "CXX": str(compiler)}, cwd=ROOT, text=True,
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+    ) as child:  # fmt: skip
+        end = time.monotonic() + 120  # as long as a slow machine may take to start
+        while not (tmp_path / "pid").exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        started = int((tmp_path / "pid").read_text())
+        child.send_signal(number)
+        _, errors = child.communicate()
+    assert child.returncode == 128 + number
+    assert "interrupted; run the same command again to go on" in errors
+    with pytest.raises(ProcessLookupError):
+        os.killpg(started, 0)
