@@ -13,6 +13,7 @@ from qapflow.importer.weights import cast_values
 from qapflow.ir.fixed import Codes, Fixed
 from qapflow.ir.ops import Affine, Clip, Const, Leaky, Merge, Threshold
 
+_AGAIN = "let hls4ml 1.0 or later write the project again"
 _ONE_BIT = Fixed(False, 1, 0)
 ZERO = Const(np.zeros((), np.int64), _ONE_BIT)
 
@@ -116,6 +117,9 @@ def read_hard(reader: Reader, call: Call) -> None:
 def read_normalize(reader: Reader, call: Call) -> None:
     """nnet::normalize<in, out, config>(data, res, scale, bias): x * scale + bias, exactly."""
     config = reader.config(call)
+    name = "nnet_batchnorm_stream.h" if reader.stream else "nnet_batchnorm.h"
+    if "res_T>::product(" in (kernel_text(reader.sources, name) or ""):
+        raise Refused("its version of hls4ml cuts products before it adds the bias", _AGAIN)
     size = reader.number(config, "n_in")
     filters = config.get("n_filt", "-1")
     count = size if filters.startswith("-") else reader.number(config, "n_filt")
@@ -156,11 +160,13 @@ def read_normalized_step(reader: Reader, call: Call) -> None:
 def read_binary(reader: Reader, call: Call) -> None:
     """nnet::binary_tanh: -1 or 1, or one bit; whether zero is 1 depends on the version."""
     text = kernel_text(reader.sources, "nnet_activation.h") or ""
-    body = text.partition("voidbinary_tanh(")[2][:400]
+    body = text.partition("voidbinary_tanh(")[2].partition("template<")[0]
     if "if(datareg>=0)" not in body and "if(datareg>0)" not in body:
         raise Refused("its kernel is not in firmware/nnet_utils, and versions differ at zero")
     least = 0 if "if(datareg>=0)" in body else 1
     one_bit = str(reader.type_of(call.templates[1]).fixed) == "u1.0"
+    if one_bit and "binary_cast" not in body:
+        raise Refused("its version of hls4ml casts -1 to one bit, which makes it 1", _AGAIN)
     source = values_of(reader, call)
     frac = reader.builder.edges[source].type.frac
     limits = Const(np.array([least]), Fixed(False, 1, frac))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from qapflow.importer.reader import Reader, Refused
-from qapflow.importer.sources import Call, size_of
+from qapflow.importer.sources import Call, kernel_text, size_of
 from qapflow.ir.ops import Concat, Pad, Transpose, Upsample
 
+_AGAIN = "let hls4ml 0.6 or later write the project again"
 _SIDES = {"height": ("top", "bottom"), "width": ("left", "right")}
 
 
@@ -63,6 +64,9 @@ def read_concatenate(reader: Reader, call: Call) -> None:
     """nnet::concatenate1d, 2d and 3d; axes are counted with the batch."""
     config = reader.config(call)
     rank = int(call.function.removeprefix("concatenate")[0])
+    text = kernel_text(reader.sources, "nnet_merge.h")
+    if rank > 1 and text is not None and f"axis=={rank}||CONFIG_T::axis==-1" not in text:
+        raise Refused("its version of hls4ml counts the axes of arrays in another way", _AGAIN)
     shapes = [
         tuple(reader.number(config, f"n_elem{k}_{axis}") for axis in range(rank)) for k in (1, 2)
     ]

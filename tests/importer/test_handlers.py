@@ -305,6 +305,40 @@ def test_pooling_before_accumulators_is_told_from_the_kernels(tmp_path, kind, wi
         import_project(folder)
 
 
+@pytest.mark.parametrize(
+    ("call", "header_name", "text", "said"),
+    [
+        (
+            "nnet::normalize<input_t, result_t, config2>(x, y, w2, b2); // layer",
+            "nnet_batchnorm.h",
+            "product<data_T, scale_t, res_T>::product(data[i], scale[i]) + bias[i]",
+            "cuts products before it adds",
+        ),
+        (
+            "nnet::concatenate2d<input_t, input_t, result_t, config2>(x, x, y); // layer",
+            "nnet_merge.h",
+            "if (CONFIG_T::axis == 1 || CONFIG_T::axis == -1) {",
+            "counts the axes of arrays in another way",
+        ),
+        (
+            "nnet::binary_tanh<input_t, bit_t, config2>(x, y); // layer",
+            "nnet_activation.h",
+            "void binary_tanh(data_T data[9], res_T res[9]) { if (datareg > 0) cache = 1;",
+            "casts -1 to one bit",
+        ),
+    ],
+)
+def test_early_kernels_are_told_from_headers(tmp_path, call, header_name, text, said):
+    kinds = {"accum_t": "accum_t", "scale_t": "w_t", "bias_t": "b_t"}
+    configs = config("config2", "any_config", kinds, n_in=18)
+    folder = write(tmp_path, [call], configs=configs, types={"bit_t": "ap_uint<1>"})
+    kernels = folder / "firmware/nnet_utils" / header_name
+    kernels.parent.mkdir()
+    kernels.write_text(text)
+    with pytest.raises(ModelUnsupported, match=said):
+        import_project(folder)
+
+
 def test_reports_of_projects_with_convolutions_are_compared(tmp_path, capsys):
     folder = write(
         tmp_path,
