@@ -1,4 +1,4 @@
-"""Fifty random networks: Keras = interpreter on all, = C simulation on every fourth.
+"""Sixty random networks: Keras = interpreter on all, = C simulation on every fourth.
 
 `make fuzz N=1000` runs more of the same; `python -m tests.fuzz.run_networks --seed K` repeats one.
 """
@@ -19,7 +19,7 @@ KEPT = sorted((Path(__file__).parent / "kept").glob("*.json"))
 @pytest.mark.needs_gxx
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # TensorFlow and QKeras warn about themselves
-@pytest.mark.parametrize("first", range(0, 50, 10))
+@pytest.mark.parametrize("first", [*range(0, 50, 10), 10_000])
 def test_random_networks(first):
     from tests.fuzz import keras_models
     from tests.fuzz.judge import judge
