@@ -24,6 +24,13 @@ _OPENING, _CLOSING = "([{", ")]}"
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
+# Parameters that may be lists: scales by channel, axes; of "bits" and "integer" more is said below.
+ARRAYS = (
+    "alpha", "threshold", "bits", "integer", "scale_axis", "elements_per_scale",
+    "post_training_scale",
+)  # fmt: skip
+
+
 def parse_quantizer(spec: Any) -> Quantizer | None:
     """Turn None, a string, a Keras dictionary or `[class_name, config]` into a `Quantizer`.
 
@@ -203,6 +210,8 @@ def _check_numbers(kind: str, params: Mapping[str, Any]) -> None:
     """Refuse what is no number in float32 where QKeras computes with it."""
     for name, value in params.items():
         wordy = not isinstance(KINDS[kind][name], bool | int | float)  # as alpha="auto"
+        if isinstance(value, tuple) and name not in ARRAYS:
+            raise UnsupportedQuantizer(f"{kind}: {name} is a list, not one number")
         for part in _flatten(value):
             if isinstance(part, int | float) and abs(part) <= FLOAT32_MAX:
                 continue
