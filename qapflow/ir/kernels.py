@@ -44,7 +44,8 @@ def combine(kind: str, left: Codes, right: Codes) -> Codes:
         "max": np.maximum,
         "min": np.minimum,
     }
-    return shrink(operations[kind](left, right))
+    # Of arrays without axes numpy makes a plain int.
+    return shrink(np.asarray(operations[kind](left, right)))
 
 
 def contract(codes: Codes, weight: Codes) -> Codes:
