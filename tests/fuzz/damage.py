@@ -83,13 +83,13 @@ def change_bytes(data, chance):
 
 
 def change_json(data, chance):
-    """Change one place of a JSON text."""
+    """Change one place of a text; one that is no JSON or too deep by now gets other bytes."""
     try:
         root = json.loads(data)
+        what = change_tree(root, chance)
+        return json.dumps(root).encode("utf-8", "surrogatepass"), what
     except (ValueError, RecursionError):
         return change_bytes(data, chance)
-    what = change_tree(root, chance)
-    return json.dumps(root).encode("utf-8", "surrogatepass"), what
 
 
 def change_tree(root, chance):
