@@ -120,9 +120,7 @@ def read_normalize(reader: Reader, call: Call) -> None:
     name = "nnet_batchnorm_stream.h" if reader.stream else "nnet_batchnorm.h"
     if "res_T>::product(" in (kernel_text(reader.sources, name) or ""):
         raise Refused("its version of hls4ml cuts products before it adds the bias", _AGAIN)
-    size = reader.number(config, "n_in")
-    filters = config.get("n_filt", "-1")
-    count = size if filters.startswith("-") else reader.number(config, "n_filt")
+    size, count = _channels(reader, config)
     scale_kind, bias_kind = reader.type_of(config["scale_t"]), reader.type_of(config["bias_t"])
     scale = Const(reader.constants(call, 2, scale_kind, count), scale_kind.fixed)
     if config.get("product") == "weight_binary":
@@ -135,12 +133,17 @@ def read_normalize(reader: Reader, call: Call) -> None:
     reader.finish(call, made, call.templates[1])
 
 
+def _channels(reader: Reader, config: dict[str, str]) -> tuple[int, int]:
+    """Return elements and channels; without a number of filters each element is one."""
+    size = reader.number(config, "n_in")
+    each = config.get("n_filt", "-1").startswith("-")
+    return size, size if each else reader.number(config, "n_filt")
+
+
 def read_normalized_step(reader: Reader, call: Call) -> None:
     """nnet::normalize_binary_tanh and normalize_ternary_tanh<in, config>: steps of a channel."""
     config = reader.config(call)
-    size = reader.number(config, "n_in")
-    filters = config.get("n_filt", "-1")
-    count = size if filters.startswith("-") else reader.number(config, "n_filt")
+    size, count = _channels(reader, config)
     source = reader.source(call, (size // count, count))
     kind = reader.type_of(call.templates[0])
     steps = [reader.constants(call, k, kind, count) for k in range(2, len(call.arguments))]

@@ -16,6 +16,8 @@ from qapflow.ir.fixed import Fixed, Overflow, cast
 from qapflow.ir.ops import Affine, Const, Conv, Dense
 from qapflow.plan import Choice
 
+Shape = tuple[int, ...]
+
 _STRATEGIES = ("latency", "resource", "distributed_arithmetic")
 _TREES = "let hls4ml write the project with strategy latency or resource"
 _KERNEL_KEYS = ("kernel", "conv_kernel")
@@ -99,7 +101,6 @@ def _conv(
     padding = tuple(padding_of(reader, config, axis) for axis in axes)
     strides = tuple(reader.number(config, f"stride_{axis}", 1) for axis in axes)
     shape = tuple(reader.number(config, f"in_{axis}") for axis in axes)
-    padding = _fit(reader, config, axes, shape, kernel, strides, padding)
     if depthwise:
         if channels != filters:
             raise Refused(f"a depthwise convolution makes {filters} of {channels} channels")
@@ -108,34 +109,20 @@ def _conv(
     else:
         weight = _weights(reader, call, config, (math.prod(kernel) * channels, filters), name)
         codes = weight.codes.reshape(*kernel, channels, filters)
-    op = Conv(
-        Const(codes, weight.type),
-        None,
-        strides,
-        padding,
-        (1,) * len(axes),
-        channels if depthwise else 1,
-    )
+    groups = channels if depthwise else 1
+    op = Conv(Const(codes, weight.type), None, strides, padding, (1,) * len(axes), groups)
+    _check_windows(reader, config, op, shape)
     return op, reader.source(call, (*shape, channels), place)
 
 
-def _fit(
-    reader: Reader,
-    config: dict[str, str],
-    axes: tuple[str, ...],
-    shape: tuple[int, ...],
-    kernel: tuple[int, ...],
-    strides: tuple[int, ...],
-    padding: tuple[tuple[int, int], ...],
-) -> tuple[tuple[int, int], ...]:
-    """Return the padding with which the windows are those that the firmware counts."""
-    fitted = []
-    for axis, n, k, s, (before, after) in zip(axes, shape, kernel, strides, padding, strict=True):
+def _check_windows(reader: Reader, config: dict[str, str], op: Conv, shape: Shape) -> None:
+    """Refuse a convolution whose windows are not those that the firmware counts."""
+    kernel = op.weight.codes.shape[: len(shape)]
+    spans = zip(_spatial(config), shape, kernel, op.strides, op.padding, strict=True)
+    for axis, n, k, s, (before, after) in spans:
         out = reader.number(config, f"out_{axis}")
         if (n + before + after - k) // s + 1 != out:
             raise Refused(f"its output {axis} of {out} does not follow from its windows")
-        fitted.append((before, after))
-    return tuple(fitted)
 
 
 def _weights(

@@ -50,8 +50,7 @@ def import_project(folder: Path) -> Imported:
         ModelUnsupported: layers or types that no network expresses exactly; all are listed.
     """
     found = _read(folder, exact=True)
-    if found.inexact or found.unknown:
-        raise ModelUnsupported((*found.inexact, *found.unknown), str(folder))
+    _refuse(found, folder)
     return found
 
 
@@ -63,9 +62,13 @@ def import_net(folder: Path) -> Net:
         ModelUnsupported: layers or types that no network expresses exactly; all are listed.
     """
     reader = _follow(folder, exact=True)
-    if reader.inexact or reader.unknown:
-        raise ModelUnsupported((*reader.inexact, *reader.unknown), str(folder))
+    _refuse(reader, folder)
     return reader.net()
+
+
+def _refuse(found: Imported | Reader, folder: Path) -> None:
+    if items := (*found.inexact, *found.unknown):
+        raise ModelUnsupported(items, str(folder))
 
 
 def read_project(folder: Path) -> Imported:

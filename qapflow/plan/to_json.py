@@ -44,9 +44,9 @@ def _check(plan: Plan) -> None:
         factor: object = choice.reuse_factor
         if isinstance(factor, bool) or not isinstance(factor, int) or factor < 1:
             raise ValueError(f"{factor!r} is not a reuse factor")
-        if choice.written_out not in (True, False) or choice.written_out > (
-            choice.strategy == "latency"
-        ):
+        if not isinstance(choice.written_out, bool):
+            raise TypeError(f"{choice.written_out!r} is neither true nor false")
+        if choice.written_out and choice.strategy != "latency":
             raise ValueError("only strategy latency is written out")
 
 

@@ -30,6 +30,7 @@ def plan_settings(context: Context) -> dict[str, Any]:
     """Name what `plan` reads from outside."""
     settings = context.settings
     return {
+        "qapflow": package_version("qapflow"),
         "target": asdict(context.target),
         "overrides": file_digest(settings.overrides),
         "backend": settings.backend,

@@ -82,7 +82,7 @@ def quantized_weights(model: Any) -> dict[str, Array]:
     """
     return {
         f"{place}:{layer.name}:{name}": np.asarray(quantizer(weight))
-        for place, layer, name, quantizer, weight in _weight_quantizers(model)
+        for place, layer, name, quantizer, weight in weight_quantizers(model)
     }
 
 
@@ -96,7 +96,7 @@ def pin_weights(model: Any, found: Mapping[str, Array], make: Callable[[Array], 
     """
     places = {
         f"{place}:{layer.name}:{name}": (layer, name)
-        for place, layer, name, _, _ in _weight_quantizers(model)
+        for place, layer, name, _, _ in weight_quantizers(model)
     }
     if set(places) != set(found):
         raise ValueError(f"its layers differ: {sorted(set(places) ^ set(found))[0]}")
@@ -104,8 +104,8 @@ def pin_weights(model: Any, found: Mapping[str, Array], make: Callable[[Array], 
         vars(layer)[name] = _give(make(found[key]))
 
 
-def _weight_quantizers(model: Any) -> Iterator[tuple[int, Any, str, Any, Any]]:
-    """Yield place, layer, attribute, quantizer and weight."""
+def weight_quantizers(model: Any) -> Iterator[tuple[int, Any, str, Any, Any]]:
+    """Yield place, layer, the quantizer's attribute, quantizer and weight; no folding layers."""
     for place, layer in enumerate(model._flatten_layers(include_self=False)):
         for role, attribute in _QUANTIZED.items():
             name = f"{role}_quantizer_internal"

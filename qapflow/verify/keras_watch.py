@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qapflow.verify.keras_double import weight_quantizers
+
 Array = NDArray[Any]
 MakeTensor = Callable[[Array, Any], Any]  # array, dtype
 
@@ -84,23 +86,19 @@ class _Watch:
 def layer_constants(model: Any) -> dict[str, list[Array]]:
     """Return the weights of each layer as it uses them: through its quantizers, in their order.
 
-    Layers that fold other weights into their own, or whose quantizers do not fit their weights one
-    to one, are left out.
+    Layers that fold other weights into their own, and wrappers, are left out.
     """
-    found = {}
-    for layer in model._flatten_layers(include_self=False):
-        weights = layer.get_weights()
-        if not weights or hasattr(layer, "get_folded_weights") or hasattr(layer, "layer"):
-            continue
-        quantizers: Sequence[Any] = [None] * len(weights)
-        if hasattr(layer, "get_quantizers"):
-            quantizers = layer.get_quantizers()[: len(weights)]
-        if len(quantizers) == len(weights):
-            found[layer.name] = [
-                np.asarray(weight if quantizer is None else quantizer(weight))
-                for quantizer, weight in zip(quantizers, weights, strict=True)
-            ]
-    return found
+    used = {
+        id(weight): np.asarray(quantizer(weight))
+        for _, _, _, quantizer, weight in weight_quantizers(model)
+    }
+    return {
+        layer.name: [used.get(id(weight), np.asarray(weight)) for weight in layer.weights]
+        for layer in model._flatten_layers(include_self=False)
+        if layer.weights
+        and not hasattr(layer, "get_folded_weights")
+        and not hasattr(layer, "layer")
+    }
 
 
 def _applies_softmax(layer: Any) -> bool:
