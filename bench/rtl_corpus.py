@@ -4,9 +4,12 @@ Each model is built in a process of its own: loaded, its form chosen, written, a
 random codes of its inputs, with random gaps before and back-pressure behind the core, against the
 interpreter. The script ends with exit code 1 when a simulation differs.
 
-    python -m bench.rtl_corpus FOLDER [--models TEXT ...] [--samples 20] [--limit-s 600] [-o TABLE]
+    python -m bench.rtl_corpus FOLDER [--models TEXT ...] [--samples 20] [--limit-s 600]
+        [--yosys-s 300] [-o TABLE]
 
 `--models` takes those whose file names contain one of the texts; without it, all are taken.
+`--yosys-s` counts cells too, for at most so many seconds a process; a design of which a module
+takes longer is PARTIAL and has no totals. `--samples 0` writes and counts, and simulates nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from typing import Any
 STALL_PERCENT = 30
 COLUMNS = (
     "model", "family", "verdict", "form", "lut", "latency", "last", "interval", "write_s",
-    "simulate_s", "note",
+    "simulate_s", "lut_packed", "ff", "carry", "dsp", "bram18", "yosys_s", "tool", "note",
 )  # fmt: skip
 
 
@@ -57,6 +60,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", default=[])
     parser.add_argument("--samples", type=int, default=20)
     parser.add_argument("--limit-s", type=float, default=600.0)
+    parser.add_argument("--yosys-s", type=float, default=0.0)
     parser.add_argument("--board", default="xcvu9p")
     parser.add_argument("--form", default="auto", choices=("auto", "unrolled", "streaming"))
     parser.add_argument("--simulator", choices=("verilator", "icarus"))
@@ -70,7 +74,7 @@ def in_child(name: str, options: argparse.Namespace) -> dict[str, Any]:
     command = [
         sys.executable, "-m", "bench.rtl_corpus", str(options.folder), "--one", name,
         "--samples", str(options.samples), "--board", options.board, "--form", options.form,
-        "--limit-s", str(options.limit_s),
+        "--limit-s", str(options.limit_s), "--yosys-s", str(options.yosys_s),
     ]  # fmt: skip
     command += ["--simulator", options.simulator] if options.simulator else []
     try:
@@ -105,10 +109,15 @@ def run(folder: Path, name: str, options: argparse.Namespace) -> dict[str, Any]:
         design, reason = write_design(net, propose(net, target), target, order)
         row |= {"form": design.form, "lut": design.cost_lut, "note": reason}
         row["write_s"] = round(time.monotonic() - start, 1)
+        row["verdict"] = "written"
         with tempfile.TemporaryDirectory() as place:
-            return row | simulate_stalled(net, design, Path(place), options)
+            if options.samples:
+                row |= simulate_stalled(net, design, Path(place), options)
+            if options.yosys_s:
+                row |= count_cells(design, Path(place), options)
     except QapflowError as error:
-        return row | {"verdict": type(error).__name__, "note": " ".join(str(error).split())[:300]}
+        row |= {"verdict": type(error).__name__, "note": " ".join(str(error).split())[:300]}
+    return row
 
 
 def simulate_stalled(
@@ -147,6 +156,28 @@ def simulate_stalled(
         "interval": free.ii_cycles,
         "simulate_s": round(time.monotonic() - start, 1),
     }
+
+
+def count_cells(design: Any, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Return the cells that Yosys counts, module by module; no totals where one has none."""
+    from qapflow.boards import load_target
+    from qapflow.synth.open.engines import choose_engine
+    from qapflow.synth.open.families import family_of
+    from qapflow.synth.open.run import How, memory_share, synthesise
+    from qapflow.synth.open.script import CellMapping
+    from qapflow.synth.open.sources import sources_of
+    from qapflow.synth.open.unit import Limits
+    from qapflow.verify.process import cores
+
+    target, jobs = load_target(options.board), cores()
+    mapping = CellMapping(family_of(target.family, target.part))
+    how = How(choose_engine(), mapping, Limits(options.yosys_s, memory_share(jobs)), jobs)
+    found = synthesise(sources_of(design), how, folder / "cells", lambda *words: None)
+    row: dict[str, Any] = {"yosys_s": round(found.seconds, 1), "tool": found.tool}
+    if found.status != "ok":
+        missing = [module.name for module in found.modules if module.status != "ok"]
+        return row | {"lut_packed": f"PARTIAL: {len(missing)} of {len(found.modules)} missing"}
+    return row | {name: found.totals.get(name, 0) for name in COLUMNS if name in found.totals}
 
 
 if __name__ == "__main__":

@@ -6,17 +6,18 @@ networks, here by Optuna's tree-structured Parzen estimator instead of Ax.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qapflow.cost.bops import bops, dense_shapes
+from qapflow.cost.bops import bops
 from qapflow.errors import ToolMissing, UsageError
 from qapflow.lower.files import write_file
 from qapflow.train.loop import Listener
 from qapflow.train.recipes.check import check_recipe
-from qapflow.train.recipes.recipe import DenseRecipe, Recipe, SearchRecipe
+from qapflow.train.recipes.layers import searched
+from qapflow.train.recipes.recipe import Recipe, SearchRecipe
+from qapflow.train.recipes.shapes import layer_shapes
 from qapflow.train.run import TrainResult, check_output, train
 from qapflow.train.samples.data import Data, fit_shape, load_data
 from qapflow.train.saving.points import Row
@@ -36,9 +37,9 @@ def search(
 ) -> TrainResult:
     """Train `search.trials` networks, each where the ones before suggest, and keep the best.
 
-    The best has the lowest mean validation loss over the folds. No network of dense layers is
-    trained whose BOPs before pruning (input at its own bits) are above `search.max_bops`. The best
-    is saved as `output`; OUTPUT.search/ holds every trial's training and the journal by which a
+    The best has the lowest mean validation loss over the folds. No network is trained whose BOPs
+    before pruning (input at its own bits) are above `search.max_bops`. The best is saved as
+    `output`; OUTPUT.search/ holds every trial's training and the journal by which a
     killed search goes on.
 
     Raises:
@@ -76,13 +77,11 @@ def search(
 
 
 def vary(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
-    """Return the recipe of one trial: `units_1` ... for dense layers in order, `bits` for all."""
+    """Return the recipe of one trial: `units_1` ... for `searched` layers, `bits` for all."""
     units = iter([values[f"units_{n}"] for n in range(1, len(recipe.search.units) + 1)])
     layers = tuple(
-        layer.model_copy(update={"units": next(units)})
-        if isinstance(layer, DenseRecipe) and recipe.search.units
-        else layer
-        for layer in recipe.model.layers
+        layer.model_copy(update={key: next(units)}) if key and recipe.search.units else layer
+        for layer, key in searched(recipe.model)
     )
     bits = {"weights": values["bits"], "activations": values["bits"]} if "bits" in values else {}
     return recipe.model_copy(
@@ -94,19 +93,9 @@ def vary(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     )
 
 
-def dense_bops(recipe: Recipe, data: Data) -> float | None:
-    """Return the BOPs of a recipe's network before pruning; None if it has convolutions."""
-    layers = recipe.model.layers
-    if recipe.model.file is not None or not all(isinstance(x, DenseRecipe) for x in layers):
-        return None
-    units = [layer.units for layer in layers if isinstance(layer, DenseRecipe)]
-    outputs = 1 if len(data.classes) == 2 else len(data.classes)
-    shapes = dense_shapes(
-        [math.prod(data.shape), *units, outputs],
-        weight_bits=recipe.quantization.weights,
-        activation_bits=recipe.quantization.activations,
-    )
-    return bops(shapes, input_bits=recipe.quantization.input)
+def recipe_bops(recipe: Recipe, data: Data) -> float:
+    """Return the BOPs of a recipe's network before pruning, the input at its own bits."""
+    return bops(layer_shapes(recipe, data.shape, len(data.classes)))
 
 
 def _open(path: Path) -> Any:
@@ -131,8 +120,8 @@ def _next(study: Any, recipe: Recipe, data: Data, known: int) -> tuple[int, Reci
     for _ in range(MOST_TOO_LARGE):
         trial = _ask(study, recipe)
         variant = vary(recipe, trial.params)
-        cost, most = dense_bops(variant, data), recipe.search.max_bops
-        if most is None or cost is None or cost <= most:
+        most = recipe.search.max_bops
+        if most is None or recipe_bops(variant, data) <= most:
             return trial.number, variant
         study.tell(trial.number, state=TrialState.FAIL)
     raise _too_large(recipe)

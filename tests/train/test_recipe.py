@@ -308,8 +308,14 @@ CONTRADICTIONS = {
     "model: {layers: []}": ("there is no hidden layer",),
     "search: {trials: 3}": ("a search over nothing",),
     "search: {trials: 3, units: [[9, 3], [1, 2], [1, 2]]}": ("from 9 to 3 units is empty",),
-    "search: {trials: 3, units: [[1, 2]]}": ("1 ranges of units for 3 dense layers",),
+    "search: {trials: 3, units: [[1, 2]]}": (
+        "1 ranges of units for 3 dense and convolution layers",
+    ),
     "search: {trials: 3, units: [[1, 2]]}\nmodel: {file: m.h5}": ("units of a model file",),
+    "search: {trials: 3, bits: [4], max_bops: 9}\nmodel: {file: m.h5}": (
+        "BOPs of a model file",
+        "search.max_bops",
+    ),
 }
 
 
@@ -341,6 +347,8 @@ def test_what_is_allowed_beside_the_refused():
         "pruning: {method: constant, block: [2, 2], layers: [dense_1]}\n"
         "model: {layers: [{kind: conv1d}, {kind: flatten}, {kind: dense, units: 4}]}",
         "search: {trials: 3, units: [[1, 2], [1, 2], [3, 3]], bits: [4, 6]}",
+        "search: {trials: 3, units: [[1, 2], [3, 3]], max_bops: 9}\n"
+        "model: {layers: [{kind: conv1d}, {kind: flatten}, {kind: dense, units: 4}]}",
     ):
         check_recipe(parse_recipe(text))
 

@@ -4,9 +4,18 @@ import numpy as np
 import pytest
 
 from qapflow.errors import UsageError
-from qapflow.train.recipes.recipe import DataRecipe, Recipe, SearchRecipe, TrainingRecipe
+from qapflow.train.recipes.recipe import (
+    ConvRecipe,
+    DataRecipe,
+    DenseRecipe,
+    ModelRecipe,
+    PoolRecipe,
+    Recipe,
+    SearchRecipe,
+    TrainingRecipe,
+)
 from qapflow.train.samples.data import load_data
-from qapflow.train.search import _ask, _next, _open, dense_bops, search, vary
+from qapflow.train.search import _ask, _next, _open, recipe_bops, search, vary
 
 RECIPE = Recipe(
     data=DataRecipe(standardize="range"),
@@ -26,7 +35,26 @@ def test_a_trial_is_a_recipe_with_other_sizes_and_bits():
     bits = [RECIPE.quantization.input, 4, 4, 4]
     terms = zip(sizes[:-1], sizes[1:], bits, strict=True)
     expected = sum(n * m * (4 * a + 4 + a + np.log2(n)) for n, m, a in terms)
-    assert dense_bops(made, data) == pytest.approx(expected, rel=1e-12)
+    assert recipe_bops(made, data) == pytest.approx(expected, rel=1e-12)
+
+
+def test_filters_of_convolutions_are_searched_in_the_order_of_layers():
+    layers = (
+        ConvRecipe(kind="conv2d", filters=4),
+        ConvRecipe(kind="depthwise_conv2d"),
+        PoolRecipe(kind="max_pool2d"),
+        DenseRecipe(units=8),
+    )
+    recipe = RECIPE.model_copy(
+        update={
+            "model": ModelRecipe(layers=layers),
+            "search": SearchRecipe(trials=1, units=((2, 4), (4, 8))),
+        }
+    )
+    made = vary(recipe, {"units_1": 3, "units_2": 5})
+    assert made.model.layers[0].filters == 3
+    assert made.model.layers[1:3] == layers[1:3]
+    assert made.model.layers[3].units == 5
 
 
 def test_suggestions_go_on_as_if_nothing_had_happened(tmp_path):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from qapflow.errors import UsageError
 from qapflow.train.recipes.errors import nearest
-from qapflow.train.recipes.layers import kernel_names, layer_names
+from qapflow.train.recipes.layers import kernel_names, layer_names, searched
 from qapflow.train.recipes.recipe import (
     FLOAT_BITS,
     DenseRecipe,
@@ -205,10 +205,15 @@ def _search(recipe: Recipe) -> Iterator[Finding]:
     for low, high in search.units:
         if low > high:
             yield "search.units", f"from {low} to {high} units is empty", f"give [{high}, {low}]"
-    dense = [layer for layer in recipe.model.layers if isinstance(layer, DenseRecipe)]
-    if search.units and recipe.model.file is not None:
-        hint = "leave out search.units or model.file"
-        yield "search.units", "units of a model file are as they are", hint
-    elif search.units and len(search.units) != len(dense):
-        what = f"{len(search.units)} ranges of units for {len(dense)} dense layers"
-        yield "search.units", what, "give one [low, high] for each dense layer"
+    if recipe.model.file is not None:
+        if search.units:
+            hint = "leave out search.units or model.file"
+            yield "search.units", "units of a model file are as they are", hint
+        if search.max_bops is not None:
+            hint = "leave out search.max_bops or model.file"
+            yield "search.max_bops", "BOPs of a model file are not known before it is trained", hint
+        return
+    wide = sum(bool(key) for _, key in searched(recipe.model))
+    if search.units and len(search.units) != wide:
+        what = f"{len(search.units)} ranges of units for {wide} dense and convolution layers"
+        yield "search.units", what, "give one [low, high] for each of them in order"

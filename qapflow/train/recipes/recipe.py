@@ -184,7 +184,11 @@ class TrainingRecipe(Part):
 
 
 class SearchRecipe(Part):
-    """Bayesian optimization of layer widths and bits (Optuna); no search without trials."""
+    """Bayesian optimization of layer widths and bits (Optuna); no search without trials.
+
+    `units` has one [low, high] for each dense layer (units) and convolution (filters; not
+    depthwise), in order. No network of more than `max_bops` BOPs before pruning is trained.
+    """
 
     trials: Annotated[int, Field(ge=0)] = 0
     units: tuple[Pair, ...] = ()
