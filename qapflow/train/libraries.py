@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from tempfile import TemporaryFile
 from typing import Any
 
 from qapflow.errors import ToolFailed, ToolMissing
 from qapflow.verify.keras_process import restore_qkeras
 
 HINT = "pip install 'qapflow[train]'"
+STDERR = 2
+NOTE = re.compile(rb"I\d{4} |WARNING: All log messages before absl::InitializeLog\(\) ")
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ def load_keras() -> Libraries:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors come as exceptions too
     os.environ["TF_USE_LEGACY_KERAS"] = "1"  # read when tensorflow.keras is first touched
-    tf, keras = _import("tensorflow"), _import("tf_keras")
+    with without_notes():
+        tf, keras = _import("tensorflow"), _import("tf_keras")
     sys.modules.setdefault("keras", keras)  # files and packages of Keras 2 say `keras`
     if tf.keras.layers.Layer is not keras.layers.Layer:
         raise ToolFailed(
@@ -45,6 +51,31 @@ def load_keras() -> Libraries:
     qkeras = _import("qkeras")
     restore_qkeras()
     return Libraries(tf, keras, qkeras, _import("tensorflow_model_optimization"))
+
+
+@contextmanager
+def without_notes() -> Iterator[None]:
+    """Leave out of stderr what TensorFlow notes while it is imported, whatever its log level.
+
+    Its C++ libraries write before their logging is set up, so TF_CPP_MIN_LOG_LEVEL does not hold.
+    Everything but notes is written when the import is over.
+    """
+    try:
+        own = os.dup(STDERR)
+    except OSError:  # there is no stderr
+        yield
+        return
+    with TemporaryFile() as held:
+        sys.stderr.flush()
+        os.dup2(held.fileno(), STDERR)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(own, STDERR)
+            os.close(own)
+            held.seek(0)
+            os.write(STDERR, b"".join(line for line in held if not NOTE.match(line)))
 
 
 def seed_everything(seed: int) -> None:
