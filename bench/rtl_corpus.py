@@ -127,7 +127,8 @@ def simulate_stalled(
     import numpy as np
 
     from qapflow.ir.interpret import interpret
-    from qapflow.rtl.sim.simulate import Stalls, simulate
+    from qapflow.rtl.sim.simulate import simulate
+    from qapflow.rtl.sim.transfers import Stalls
 
     for path, data in design.files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

@@ -35,8 +35,9 @@ from qapflow.lower.project import lower
 from qapflow.plan.propose import propose
 from qapflow.rtl.design import Design
 from qapflow.rtl.forms import Order, write_design
-from qapflow.rtl.sim.simulate import Stalls, simulate
+from qapflow.rtl.sim.simulate import simulate
 from qapflow.rtl.sim.tools import find_simulator
+from qapflow.rtl.sim.transfers import Stalls
 from qapflow.rtl.sim.verilator import build_bench
 from qapflow.verify.compare import compare_csim
 from qapflow.verify.compile_csim import compile_csim

@@ -111,7 +111,8 @@ def _not_run(note: str) -> dict[str, Any]:
 def _simulated(context: Context) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return comparison, figures and tool, and a waveform if anything differs."""
     from qapflow.rtl.manifest import read_design
-    from qapflow.rtl.sim.simulate import Stalls, simulate
+    from qapflow.rtl.sim.simulate import simulate
+    from qapflow.rtl.sim.transfers import Stalls
 
     folder = context.folder.path / RTL
     design, timeout = read_design(folder), context.settings.timeout_s

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from qapflow.errors import UsageError
-from qapflow.train.libraries import custom_objects, load_keras
+from qapflow.train.libraries import load_keras
+from qapflow.train.quantization.custom_objects import custom_objects
 from qapflow.train.quantization.quantizers import (
     bias_quantizer,
     make_quantizer,

@@ -99,17 +99,6 @@ def random_states(layers: Iterable[Any]) -> list[Any]:
     return [generator.state for generator in generators if generator is not None]
 
 
-def custom_objects() -> dict[str, Any]:
-    """Return name -> class of everything a saved model of this package may contain."""
-    libraries = load_keras()
-    found: dict[str, Any] = {}
-    libraries.qkeras.utils._add_supported_quantized_objects(found)
-    wrapper = "tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper"
-    found["PruneLowMagnitude"] = importlib.import_module(wrapper).PruneLowMagnitude
-    found.update(importlib.import_module("qapflow.train.quantization.keras_classes").OBJECTS)
-    return found
-
-
 def _import(name: str) -> Any:
     try:
         return importlib.import_module(name)

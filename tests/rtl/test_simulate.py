@@ -13,7 +13,8 @@ from qapflow.ir.builder import NetBuilder
 from qapflow.ir.fixed import Fixed, Overflow, Rounding
 from qapflow.ir.ops import Quantize
 from qapflow.rtl.sim import tools
-from qapflow.rtl.sim.simulate import Stalls, simulate
+from qapflow.rtl.sim.simulate import simulate
+from qapflow.rtl.sim.transfers import Stalls
 from tests.lower import test_simulation as networks
 from tests.rtl.designs import corners, perceptron, write
 from tests.rtl.stream.test_simulation import layer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,13 +13,10 @@ from qapflow.errors import ToolFailed
 from qapflow.lower.files import write_file
 from qapflow.rtl.design import Design, Port
 from qapflow.rtl.sim.tools import TITLES, Found
-from qapflow.rtl.sim.transfers import word_count
+from qapflow.rtl.sim.transfers import Stalls, word_count
 from qapflow.rtl.sim.verilator import build_bench, require_success
 from qapflow.rtl.templates import render
 from qapflow.verify.process import Finished, Runner
-
-if TYPE_CHECKING:
-    from qapflow.rtl.sim.simulate import Stalls
 
 STUCK = 3  # exit code of a bench that waits for ever
 SCRAMBLE = 2654435761  # spreads small seeds over the shift register

@@ -15,21 +15,9 @@ from qapflow.ir.fixed import Codes
 from qapflow.rtl.design import Design, Port
 from qapflow.rtl.sim.benches import run_bench
 from qapflow.rtl.sim.tools import Found, Simulator, find_simulator, first_simulator
-from qapflow.rtl.sim.transfers import pack, unpack, word_count
+from qapflow.rtl.sim.transfers import Stalls, pack, unpack, word_count
 
 IDLE_CYCLES = 1_000_000  # without any transfer, after which a design counts as stuck
-
-
-@dataclass(frozen=True)
-class Stalls:
-    """Percent of cycles in which a sample is held back before the core, or not taken behind it.
-
-    `seed` is that of the shift register that chooses them.
-    """
-
-    gap_percent: int = 0
-    backpressure_percent: int = 0
-    seed: int = 1
 
 
 @dataclass(frozen=True, eq=False)

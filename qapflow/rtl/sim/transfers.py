@@ -1,7 +1,8 @@
-"""Samples as the bits of transfers, and back."""
+"""Samples as the bits of transfers, and back; when transfers wait."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -11,6 +12,18 @@ from qapflow.ir.fixed import INT64_BITS, Codes
 from qapflow.rtl.design import Port
 
 CHUNK = 1 << 22  # values unpacked into bits at a time
+
+
+@dataclass(frozen=True)
+class Stalls:
+    """Percent of cycles in which a sample is held back before the core, or not taken behind it.
+
+    `seed` is that of the shift register that chooses them.
+    """
+
+    gap_percent: int = 0
+    backpressure_percent: int = 0
+    seed: int = 1
 
 
 def word_count(port: Port) -> int:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qapflow.train.libraries import custom_objects, load_keras
+from qapflow.train.libraries import load_keras
+from qapflow.train.quantization.custom_objects import custom_objects
 from qapflow.train.quantization.switching import quantizing
 
 Array = NDArray[np.float32]

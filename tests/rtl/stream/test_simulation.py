@@ -25,7 +25,8 @@ from qapflow.ir.ops import (
     Upsample,
 )
 from qapflow.plan import Plan
-from qapflow.rtl.sim.simulate import Stalls, simulate
+from qapflow.rtl.sim.simulate import simulate
+from qapflow.rtl.sim.transfers import Stalls
 from qapflow.rtl.stream.multiply import Sharing
 from qapflow.rtl.stream.write import write_streaming
 from tests.lower import test_simulation as networks
