@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.pruning.grid import FLOAT, Setting, variants
+from bench.pruning.grid import FLOAT, Setting, slimmer_variants, variants
 from bench.pruning.plot import draw
 from bench.pruning.points import Point, baseline, cheapest, make_points
 from bench.pruning.rivals import ebops_of, render_rivals, search_networks, train_hgq2
@@ -34,7 +34,10 @@ def main() -> None:
         options.folds, options.epochs, options.patience, options.batch_size, options.learning_rate,
         tuple(options.fractions),
     )  # fmt: skip
-    todo = list(variants(options.bits, options.only))
+    todo = [
+        *variants(options.bits, options.only),
+        *slimmer_variants(options.slim_bits, options.slim_inputs, options.slim_units, options.only),
+    ]
     rows = train_all(todo, setting, options.data.resolve(), folder, options.jobs, options.board)
     points = make_points(rows, _sizes(options.data, setting.widths))
     text = render(points) + "\n" + _stand(options, setting, rows, points)
@@ -80,6 +83,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 32, 32])
     parser.add_argument("--bits", type=int, nargs="+", default=[32, 12, 8, 6, 4])
     parser.add_argument("--input-bits", type=int, default=8, help="of quantized networks")
+    parser.add_argument(
+        "--slim-bits", type=int, nargs="+", default=[4], help="bits of slimmer variants"
+    )
+    parser.add_argument(
+        "--slim-inputs", type=int, nargs="*", default=[], help="their bits of the input"
+    )
+    parser.add_argument(
+        "--slim-units", type=float, nargs="*", default=[], help="shares of units they lose"
+    )
     parser.add_argument("--standardize", default="features", choices=("features", "range", "none"))
     parser.add_argument("--folds", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=15, help="at most, each pruning step")

@@ -27,12 +27,18 @@ class Setting:
 
 @dataclass(frozen=True)
 class Variant:
-    """One training: iterative pruning in one precision, by one method."""
+    """One training: iterative pruning in one precision, by one method.
+
+    `input_bits` 0 are those of the setting; `neurons` is the share of units that are removed from
+    every layer half-way through the first training.
+    """
 
     bits: int
     rewind: bool
     normalized: bool
     l1: bool
+    input_bits: int = 0
+    neurons: float = 0.0
 
     @property
     def name(self) -> str:
@@ -42,6 +48,8 @@ class Variant:
             "ticket" if self.rewind else "tuned",
             "bn" if self.normalized else "plain",
             "l1" if self.l1 else "no-l1",
+            *([f"in{self.input_bits}"] if self.input_bits else []),
+            *([f"units{1 - self.neurons:.0%}".rstrip("%")] if self.neurons else []),
         )
         return "-".join(parts)
 
@@ -50,6 +58,8 @@ class Variant:
         """What the table calls it."""
         how = "lottery ticket" if self.rewind else "fine-tuning"
         extras = [name for name, on in (("BN", self.normalized), ("L1", self.l1)) if on]
+        extras += [f"input {self.input_bits} bits"] if self.input_bits else []
+        extras += [f"{1 - self.neurons:.0%} of the units"] if self.neurons else []
         return ", ".join([how, *extras])
 
 
@@ -58,6 +68,16 @@ def variants(bits: Sequence[int], only: str = "") -> Iterator[Variant]:
     for b, rewind, normalized, l1 in product(bits, (False, True), (True, False), (False, True)):
         variant = Variant(b, rewind, normalized, l1)
         if only in variant.name:
+            yield variant
+
+
+def slimmer_variants(
+    bits: Sequence[int], inputs: Sequence[int], neurons: Sequence[float], only: str = ""
+) -> Iterator[Variant]:
+    """Yield quantized variants with batch normalization, narrower inputs and fewer units."""
+    for b, width, share, rewind in product(bits, (0, *inputs), (0.0, *neurons), (False, True)):
+        variant = Variant(b, rewind, normalized=True, l1=False, input_bits=width, neurons=share)
+        if (width or share) and b != FLOAT and only in variant.name:
             yield variant
 
 
@@ -77,13 +97,14 @@ def recipe(variant: Variant, setting: Setting) -> Mapping[str, Any]:
         "quantization": {
             "weights": bits,
             "activations": bits,
-            "input": FLOAT if bits == FLOAT else setting.input_bits,
+            "input": FLOAT if bits == FLOAT else variant.input_bits or setting.input_bits,
             "formats": "first",
         },
         "pruning": {
             "method": "iterative",
             "fractions": list(setting.fractions),
             "rewind": "init" if variant.rewind else "none",
+            **_fewer_units(variant, setting),
         },
         "training": {
             "epochs": setting.epochs,
@@ -93,3 +114,9 @@ def recipe(variant: Variant, setting: Setting) -> Mapping[str, Any]:
             "l1": L1 if variant.l1 else 0.0,
         },
     }
+
+
+def _fewer_units(variant: Variant, setting: Setting) -> Mapping[str, Any]:
+    if not variant.neurons:
+        return {}
+    return {"neurons": variant.neurons, "from_epoch": setting.epochs // 2}

@@ -19,7 +19,8 @@ class Point:
     """One precision and sparsity of a variant, over all folds.
 
     Spreads are standard deviations over folds, of one fold the binomial standard error. BOPs are
-    means; those of floats count 32 bits for weights and activations.
+    means; those of floats count 32 bits for weights and activations. `kept` is the share of the
+    weights of the whole network that are not zero and not removed.
     """
 
     variant: Variant
@@ -58,7 +59,7 @@ def _point(variant: Variant, stage: int, rows: Sequence[Row], sizes: Sequence[in
     accuracy, spread = _spread([(row["accuracy"], row["test_samples"]) for row in rows])
     held, held_spread = _spread([(row["val_accuracy"], row["val_samples"]) for row in rows])
     return Point(
-        variant, stage, fmean(row["cost_nonzeros"] / row["cost_weights"] for row in rows),
+        variant, stage, fmean(row["cost_nonzeros"] / weight_count(sizes) for row in rows),
         accuracy, spread, held, held_spread, fmean(wide), fmean(found),
         fmean(row["cost_ebops"] for row in rows), fmean(row["cost_csd_digits"] for row in rows),
         fmean(luts) if luts else None, all(row["exact"] for row in rows),
@@ -79,8 +80,12 @@ def float_bops(sizes: Sequence[int], nonzeros: int) -> float:
 
     Every product has 32 x 32 bits, so it does not matter in which layers they are.
     """
-    kept = nonzeros / sum(n * m for n, m in pairwise(sizes))
-    return bops(dense_shapes(sizes, kept=kept))
+    return bops(dense_shapes(sizes, kept=nonzeros / weight_count(sizes)))
+
+
+def weight_count(sizes: Sequence[int]) -> int:
+    """Return the weights of dense layers of these widths, biases not counted."""
+    return sum(n * m for n, m in pairwise(sizes))
 
 
 def baseline(points: Iterable[Point]) -> Point:

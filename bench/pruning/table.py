@@ -45,14 +45,20 @@ def _line(name: str, cells: Sequence[str]) -> str:
 
 
 def _savings(points: Sequence[Point], base: Point) -> str:
+    both = [p for p in points if p.variant.bits != FLOAT]
+    plain = [p for p in both if not p.variant.input_bits and not p.variant.neurons]
+    slimmer = {
+        "both, narrower input": [p for p in both if not p.variant.neurons],
+        "both, fewer units": [p for p in both if not p.variant.input_bits],
+        "both, and both of these": both,
+    }
     groups = {
         "pruning alone (32 bits)": [p for p in points if p.variant.bits == FLOAT],
-        "quantization alone (dense)": [p for p in points if p.stage == 0],
-        "both": [p for p in points if p.variant.bits != FLOAT],
-        "both, fine-tuning": [
-            p for p in points if p.variant.bits != FLOAT and not p.variant.rewind
-        ],
-        "both, lottery ticket": [p for p in points if p.variant.bits != FLOAT and p.variant.rewind],
+        "quantization alone (dense)": [p for p in plain if p.stage == 0],
+        "both": plain,
+        "both, fine-tuning": [p for p in plain if not p.variant.rewind],
+        "both, lottery ticket": [p for p in plain if p.variant.rewind],
+        **{name: group for name, group in slimmer.items() if len(group) > len(plain)},
     }
     lines = [
         "fewest BOPs that validate within the spread of the baseline",

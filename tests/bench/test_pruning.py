@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from bench.pruning.grid import Setting, recipe, variants
+from bench.pruning.grid import Setting, recipe, slimmer_variants, variants
 from bench.pruning.points import baseline, cheapest, float_bops, make_points
 from bench.pruning.table import render
 
@@ -36,7 +36,11 @@ def test_every_combination_is_a_recipe_that_qapflow_reads():
 
     found = list(variants((32, 12, 4)))
     assert len(found) == len({variant.name for variant in found}) == 3 * 2 * 2 * 2
-    for variant in found:
+    slim = list(slimmer_variants((32, 4), (5,), (0.5,)))
+    names = ["4b-tuned-bn-no-l1-in5-units50", "4b-ticket-bn-no-l1-in5-units50"]
+    assert [v.name for v in slim if v.input_bits and v.neurons] == names
+    assert len(slim) == 6
+    for variant in [*found, *slim]:
         check_recipe(Recipe.model_validate(recipe(variant, SETTING)))
     assert [v.name for v in variants((32, 4), "4b-ticket-bn-l1")] == ["4b-ticket-bn-l1"]
 
