@@ -75,8 +75,9 @@ def slimmer_variants(
     bits: Sequence[int], inputs: Sequence[int], neurons: Sequence[float], only: str = ""
 ) -> Iterator[Variant]:
     """Yield quantized variants with batch normalization, narrower inputs and fewer units."""
-    for b, width, share, rewind in product(bits, (0, *inputs), (0.0, *neurons), (False, True)):
-        variant = Variant(b, rewind, normalized=True, l1=False, input_bits=width, neurons=share)
+    either = (False, True)
+    for b, width, share, rewind, l1 in product(bits, (0, *inputs), (0.0, *neurons), either, either):
+        variant = Variant(b, rewind, normalized=True, l1=l1, input_bits=width, neurons=share)
         if (width or share) and b != FLOAT and only in variant.name:
             yield variant
 
