@@ -19,7 +19,7 @@ from bench.pruning.grid import FLOAT, Setting, slimmer_variants, variants
 from bench.pruning.plot import draw
 from bench.pruning.points import Point, baseline, cheapest, make_points
 from bench.pruning.rivals import ebops_of, render_rivals, search_networks, train_hgq2
-from bench.pruning.runs import Rows, train_all
+from bench.pruning.runs import Rows, is_trained, train_all
 from bench.pruning.table import render
 from qapflow.train.recipes.recipe import FRACTIONS
 
@@ -38,6 +38,10 @@ def main() -> None:
         *variants(options.bits, options.only),
         *slimmer_variants(options.slim_bits, options.slim_inputs, options.slim_units, options.only),
     ]
+    if options.finished:
+        todo = [variant for variant in todo if is_trained(variant, setting, folder)]
+    if not todo:
+        raise SystemExit("none of these variants is trained")
     rows = train_all(todo, setting, options.data.resolve(), folder, options.jobs, options.board)
     points = make_points(rows, _sizes(options.data, setting.widths))
     text = render(points) + "\n" + _stand(options, setting, rows, points)
@@ -104,6 +108,9 @@ def _options() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--board", default="xcvu9p", help="whose estimate goes with each point")
     parser.add_argument("--only", default="", help="only variants whose names contain this")
+    parser.add_argument(
+        "--finished", action="store_true", help="tables of what is trained; no variant is trained"
+    )
     parser.add_argument("--trials", type=int, default=0, help="networks searched at equal BOPs")
     parser.add_argument("--hgq2", help="a Python that has HGQ2, trained on the same folds")
     parser.add_argument("--hgq2-epochs", type=int, default=60)

@@ -31,13 +31,25 @@ def train(
     variant: Variant, setting: Setting, data: Path, folder: Path, jobs: int, board: str
 ) -> list[Row]:
     """Train one variant, or go on with it, and return its rows."""
-    text = yaml.safe_dump(recipe(variant, setting), sort_keys=False)
-    path, output = folder / f"{variant.name}.yaml", folder / f"{variant.name}.h5"
-    if not (output.exists() and path.exists() and path.read_text(encoding="utf-8") == text):
-        write_file(path, text.encode())
+    output = folder / f"{variant.name}.h5"
+    if not is_trained(variant, setting, folder):
+        path = output.with_suffix(".yaml")
+        write_file(path, write_recipe(variant, setting).encode())
         run_train(path, data, output, jobs, board)
     rows = output.with_suffix(".train") / "rows.jsonl"
     return [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
+
+
+def is_trained(variant: Variant, setting: Setting, folder: Path) -> bool:
+    """Tell whether a folder has all of a variant, trained by this very recipe."""
+    path, output = folder / f"{variant.name}.yaml", folder / f"{variant.name}.h5"
+    text = write_recipe(variant, setting)
+    return output.exists() and path.exists() and path.read_text(encoding="utf-8") == text
+
+
+def write_recipe(variant: Variant, setting: Setting) -> str:
+    """Return the recipe of a variant as YAML."""
+    return yaml.safe_dump(recipe(variant, setting), sort_keys=False)
 
 
 def run_train(path: Path, data: Path, output: Path, jobs: int, board: str) -> None:
