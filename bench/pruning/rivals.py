@@ -52,8 +52,10 @@ def search_networks(
             "max_bops": int(point.bops_input_own),
         },
     }
-    path, output = folder / "search.yaml", folder / "search.h5"
-    text = yaml.safe_dump(wanted, sort_keys=False)
+    path = (
+        folder / f"search-{point.variant.name}-{point.stage}.yaml"
+    )  # another point, another search
+    output, text = path.with_suffix(".h5"), yaml.safe_dump(wanted, sort_keys=False)
     if not (output.exists() and path.exists() and path.read_text(encoding="utf-8") == text):
         write_file(path, text.encode())
         run_train(path, data, output, 1, board)
