@@ -6,6 +6,7 @@ networks, here by Optuna's tree-structured Parzen estimator instead of Ax.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from qapflow.train.saving.points import Row
 
 JOURNAL = "trials.journal"
 STARTS = 5  # random trials before the estimator has something to go by
+EXCESS = "bops_above_the_limit"
 MOST_TOO_LARGE = 200  # suggestions above max_bops in a row before the search gives up
 
 
@@ -114,31 +116,44 @@ def _next(study: Any, recipe: Recipe, data: Data, known: int) -> tuple[int, Reci
     """Return the next trial: one that was trained or begun before, then new suggestions."""
     from optuna.trial import TrialState
 
-    trained = [trial for trial in study.get_trials() if trial.state != TrialState.FAIL]
+    left_out = (TrialState.PRUNED, TrialState.FAIL)
+    trained = [trial for trial in study.get_trials() if trial.state not in left_out]
     if known < len(trained):
         return trained[known].number, vary(recipe, trained[known].params)
     for _ in range(MOST_TOO_LARGE):
         trial = _ask(study, recipe)
         variant = vary(recipe, trial.params)
         most = recipe.search.max_bops
-        if most is None or recipe_bops(variant, data) <= most:
+        excess = 0.0 if most is None else recipe_bops(variant, data) - most
+        if excess <= 0:
             return trial.number, variant
-        study.tell(trial.number, state=TrialState.FAIL)
+        trial.set_user_attr(EXCESS, excess)
+        study.tell(trial.number, state=TrialState.PRUNED)
     raise _too_large(recipe)
 
 
 def _ask(study: Any, recipe: Recipe) -> Any:
     """Suggest a trial; its randomness depends on seed and number, so a killed search goes on."""
+    from optuna.exceptions import ExperimentalWarning
     from optuna.samplers import TPESampler
 
     number = len(study.get_trials(deepcopy=False))
-    study.sampler = TPESampler(seed=recipe.seed + number, n_startup_trials=STARTS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # `constraints_func` is one
+        study.sampler = TPESampler(
+            seed=recipe.seed + number, n_startup_trials=STARTS, constraints_func=_excess
+        )
     trial = study.ask()
     for place, (low, high) in enumerate(recipe.search.units, start=1):
         trial.suggest_int(f"units_{place}", low, high)
     if recipe.search.bits:
         trial.suggest_categorical("bits", list(recipe.search.bits))
     return trial
+
+
+def _excess(trial: Any) -> tuple[float]:
+    """Return the BOPs above the limit: the estimator learns from them where nothing is allowed."""
+    return (float(trial.user_attrs.get(EXCESS, 0.0)),)
 
 
 def _tell(study: Any, number: int, result: TrainResult) -> None:

@@ -22,6 +22,7 @@ RECIPE = Recipe(
     training=TrainingRecipe(epochs=1, batch_size=64),
     search=SearchRecipe(trials=2, units=((4, 8), (4, 8), (4, 8)), bits=(4, 6)),
 )
+DATA = load_data(RECIPE.data)
 pytestmark = pytest.mark.needs_keras  # the [train] extra
 
 
@@ -30,12 +31,11 @@ def test_a_trial_is_a_recipe_with_other_sizes_and_bits():
     assert [layer.units for layer in made.model.layers] == [5, 6, 7]
     assert (made.quantization.weights, made.quantization.activations) == (4, 4)
     assert made.search.trials == 0
-    data = load_data(RECIPE.data)
     sizes = [64, 5, 6, 7, 10]
     bits = [RECIPE.quantization.input, 4, 4, 4]
     terms = zip(sizes[:-1], sizes[1:], bits, strict=True)
     expected = sum(n * m * (4 * a + 4 + a + np.log2(n)) for n, m, a in terms)
-    assert recipe_bops(made, data) == pytest.approx(expected, rel=1e-12)
+    assert recipe_bops(made, DATA) == pytest.approx(expected, rel=1e-12)
 
 
 def test_filters_of_convolutions_are_searched_in_the_order_of_layers():
@@ -75,7 +75,20 @@ def test_a_limit_that_nothing_meets_is_refused(tmp_path):
         update={"search": SearchRecipe(trials=1, units=((4, 8),) * 3, max_bops=10)}
     )
     with pytest.raises(UsageError, match="stays below 10 BOPs"):
-        _next(_open(tmp_path / "journal"), limited, load_data(limited.data), known=0)
+        _next(_open(tmp_path / "journal"), limited, DATA, known=0)
+
+
+def test_a_tight_limit_is_learned(tmp_path):
+    """One network in about 500 is small enough: chance alone gives up before it finds some."""
+    limit = recipe_bops(vary(RECIPE, {"units_1": 8, "units_2": 64, "units_3": 64, "bits": 4}), DATA)
+    tight = RECIPE.model_copy(
+        update={"search": SearchRecipe(trials=9, units=((2, 1024),) * 3, max_bops=int(limit))}
+    )
+    study = _open(tmp_path / "journal")
+    for known in range(8):
+        number, variant = _next(study, tight, DATA, known=known)
+        assert recipe_bops(variant, DATA) <= limit
+        study.tell(number, 1.0 - known / 10)
 
 
 @pytest.mark.slow
