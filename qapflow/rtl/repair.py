@@ -1,13 +1,16 @@
 """What alkaid 0.8.2 gets wrong about constants, put right before anything is traced.
 
 It finds the lowest bit of a constant in single precision, so that one of more than 24 bits loses
-its low bits, and it keeps what is added in 32 bits, so that one of more than 31 wraps; both without
-a word. Here the lowest bit is found in doubles, and what does not fit raises `TooWide`.
+its low bits, it keeps what is added in 32 bits, so that one of more than 31 wraps, and it wraps
+unsigned constants to one bit too many; all without a word. Here the lowest bit is found in doubles,
+what does not fit raises `TooWide`, and constants are wrapped exactly.
 """
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import cache
+from math import floor
 from typing import Any
 
 CONSTANT_BITS = 31
@@ -28,7 +31,7 @@ def odd_part(value: float) -> tuple[int, int]:
 
 @cache
 def repair_tracer() -> None:
-    """Replace the two functions in alkaid, once in a process."""
+    """Replace the three functions in alkaid, once in a process."""
     from alkaid.trace import FVariable, fixed_variable, fixed_variable_array, tracer
 
     add = FVariable._const_add
@@ -42,6 +45,25 @@ def repair_tracer() -> None:
         return add(x, value)
 
     FVariable._const_add = add_checked
+    quantize = FVariable.quantize
+
+    def quantize_constants(
+        x: Any, k: int, i: int, f: int, overflow_mode: str = "WRAP", round_mode: str = "TRN"
+    ) -> Any:
+        if x.low != x.high or k + i + f <= 0 or (overflow_mode, round_mode) != ("WRAP", "TRN"):
+            return quantize(x, k, i, f, overflow_mode, round_mode)
+        return FVariable.from_const(wrap_constant(float(x.low), k, i, f), hwconf=x.hwconf)
+
+    FVariable.quantize = quantize_constants
+
+
+def wrap_constant(value: float, signed: int, integer: int, frac: int) -> float:
+    """Return a constant floored to 2**-frac and wrapped; `integer` bits are without the sign."""
+    step, bits = Fraction(2) ** -frac, signed + integer + frac
+    code = floor(Fraction(value) / step) % 2**bits
+    if signed and code >= 2 ** (bits - 1):
+        code -= 2**bits
+    return float(code * step)
 
 
 def _lowest_bit(value: float) -> int:

@@ -56,22 +56,41 @@ def test_logic_computes_what_the_network_means(make):
     assert wrong == []
 
 
+def cast_in_every_way(builder, source):
+    """Add every rounding and overflow of an edge to four types, and quotients; finish."""
+    targets = (Fixed(True, 3, 1), Fixed(False, 5, 0), Fixed(True, 1, -1), Fixed(True, 4, 2))
+    names = [
+        builder.add(f"n{i}", Quantize(target, rounding, overflow, divisor), source)
+        for i, (target, rounding, overflow, divisor) in enumerate(
+            product(targets, Rounding, Overflow, (1, 2, 3, 10))
+        )
+    ]
+    return builder.finish(tuple(names))
+
+
 @pytest.mark.parametrize(
     "source", [Fixed(True, 1, 0), Fixed(True, 7, 3), Fixed(False, 6, 2), Fixed(True, 8, -2)]
 )
 def test_every_rounding_of_every_code(source):
     builder = NetBuilder()
     builder.add_input("x", (1,), source)
-    targets = (Fixed(True, 3, 1), Fixed(False, 5, 0), Fixed(True, 1, -1), Fixed(True, 4, 2))
-    names = [
-        builder.add(f"n{i}", Quantize(target, rounding, overflow, divisor), "x")
-        for i, (target, rounding, overflow, divisor) in enumerate(
-            product(targets, Rounding, Overflow, (1, 2, 3, 10))
-        )
-    ]
-    net = builder.finish(tuple(names))
+    net = cast_in_every_way(builder, "x")
     wrong, seen = compare(net, {"x": np.arange(source.lo, source.hi + 1).reshape(-1, 1)})
-    assert seen == len(names) == 448
+    assert seen == 448
+    assert wrong == []
+
+
+@pytest.mark.parametrize("kind", [Fixed(True, 6, 3), Fixed(False, 5, 2), Fixed(True, 6, -2)])
+def test_every_rounding_of_every_constant(kind):
+    """The outputs of units without inputs: alkaid computes casts of constants while tracing."""
+    builder = NetBuilder()
+    builder.add_input("x", (1,), Fixed(False, 1, 0))
+    codes = np.arange(kind.lo, kind.hi + 1)
+    weight = Const(np.zeros((1, codes.size), np.int64), Fixed(True, 2, 0))
+    dense = builder.add("dense", Dense(weight, Const(codes, kind)), "x")
+    net = cast_in_every_way(builder, dense)
+    wrong, seen = compare(net, {"x": np.array([[0], [1]])})
+    assert seen == 448
     assert wrong == []
 
 
