@@ -127,12 +127,11 @@ def simulate_stalled(
     import numpy as np
 
     from qapflow.ir.interpret import interpret
+    from qapflow.lower.files import Files
     from qapflow.rtl.sim.simulate import simulate
     from qapflow.rtl.sim.transfers import Stalls
 
-    for path, data in design.files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(data)
+    Files(design.files).write(folder)
     rng = np.random.default_rng(0)
     codes = {
         node.name: rng.integers(

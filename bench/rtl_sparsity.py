@@ -31,6 +31,7 @@ from qapflow.ir.fixed import Fixed, Overflow, Rounding
 from qapflow.ir.interpret import interpret
 from qapflow.ir.net import Net
 from qapflow.ir.ops import Const, Dense, Quantize
+from qapflow.lower.files import Files
 from qapflow.lower.project import lower
 from qapflow.plan.propose import propose
 from qapflow.rtl.design import Design
@@ -94,9 +95,7 @@ def write(sizes: tuple[int, ...], sparsity: int, out: Path, vectors: int) -> Wri
     row |= {"write_mb": _peak_mb(resource.RUSAGE_SELF), "cost_lut": design.cost_lut}
     row["text_mb"] = sum(map(len, design.files.values())) / 1e6
     folder = out / "rtl"
-    for path, content in design.files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(content)
+    Files(design.files).write(folder)
     return Written(design, folder, codes, expected, row)
 
 

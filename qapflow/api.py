@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 from qapflow.errors import UsageError
 from qapflow.lower.files import write_file
 from qapflow.steps.cache import BuildFolder, run_again, run_steps
-from qapflow.steps.context import SETTINGS, Context
+from qapflow.steps.context import SETTINGS, Context, read_settings
 from qapflow.steps.pipeline import STEPS
 from qapflow.steps.settings import (
     Budgets,
     BuildSettings,
     KerasMode,
     check_settings,
-    settings_from_json,
     settings_to_json,
 )
 
@@ -130,21 +129,6 @@ def load_report(folder: Path) -> Report:
     return read_report(text)
 
 
-def load_settings(folder: Path) -> BuildSettings:
-    """Read the settings a folder was built with.
-
-    Raises:
-        UsageError: it is no finished build.
-    """
-    try:
-        content = (folder / SETTINGS).read_bytes()
-    except OSError as error:
-        raise UsageError(
-            "this is no build folder", at=str(folder), hint="run qapflow build first"
-        ) from error
-    return replace(settings_from_json(content), output=folder)
-
-
 def verify_build(
     folder: Path,
     *,
@@ -239,7 +223,7 @@ def _finished(folder: Path, **changes: Any) -> Iterator[Context]:
     Raises:
         UsageError: a step has not run.
     """
-    settings = replace(load_settings(folder), **changes)
+    settings = replace(read_settings(folder), **changes)
     build_folder = BuildFolder(folder)
     with build_folder.locked():
         missing = [step.name for step in STEPS if step.name not in build_folder.state]

@@ -23,6 +23,7 @@ from bench.synthesis.models import BOARD, ROOT, design_of, mlp
 from qapflow.boards import load_target
 from qapflow.ir.interpret import interpret
 from qapflow.ir.ops import Dense
+from qapflow.lower.files import Files
 from qapflow.plan.propose import propose
 from qapflow.rtl.schedule import stage_budget
 from qapflow.rtl.sim.simulate import simulate
@@ -98,9 +99,7 @@ def own_road(net, codes, board, folder) -> Road:
     start = time.process_time()
     design = design_of(net, "own", board)
     seconds = time.process_time() - start
-    for path, content in design.files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(content)
+    Files(design.files).write(folder)
     build_bench(folder, design, find_simulator("verilator"), timeout_s=3000)
     samples = {net.inputs[0].name: codes}
     found = simulate(folder, design, samples, simulator="verilator")

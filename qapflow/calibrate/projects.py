@@ -106,16 +106,15 @@ def _check_top(report: ToolReport, top: str) -> None:
 
 
 def _own_build(folder: Path) -> tuple[Net, Plan, Target]:
-    from qapflow.api import load_settings
     from qapflow.ir.text import read_net
-    from qapflow.steps.context import NET, PLAN
+    from qapflow.steps.context import NET, PLAN, read_settings
 
     try:
         net = read_net((folder / NET).read_text(encoding="utf-8"))
         plan = plan_from_json((folder / PLAN).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the build is not whole: {error}", str(folder), _HINT) from error
-    return net, plan, load_target(load_settings(folder).board)
+    return net, plan, load_target(read_settings(folder).board)
 
 
 def _own_sources(folder: Path) -> Sources | None:

@@ -14,18 +14,11 @@ from numpy.typing import NDArray
 from qapflow.errors import CheckFailed
 from qapflow.ir.fixed import Codes
 from qapflow.ir.net import Net
+from qapflow.rtl.rounding import wrap
 from qapflow.rtl.trace import Traced
 
 F64 = NDArray[np.float64]
 HELD = 1 << 24  # values in memory at a time: 128 MB
-
-
-def wrap(x: F64, kif: tuple[int, int, int]) -> F64:
-    """Drop bits below 2**-f and wrap into k + i + f bits."""
-    signed, integer, frac = kif
-    size, low = 2.0 ** (signed + integer + frac), 2.0 ** (integer + frac) * signed
-    whole = np.floor(np.ldexp(x, frac))
-    return np.asarray(np.ldexp(np.mod(whole + low, size) - low, -frac))
 
 
 def evaluate(logic: Any, x: F64) -> list[F64]:

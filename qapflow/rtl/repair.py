@@ -8,10 +8,12 @@ what does not fit raises `TooWide`, and constants are wrapped exactly.
 
 from __future__ import annotations
 
-from fractions import Fraction
 from functools import cache
-from math import floor
 from typing import Any
+
+import numpy as np
+
+from qapflow.rtl.rounding import wrap
 
 CONSTANT_BITS = 31
 
@@ -52,18 +54,9 @@ def repair_tracer() -> None:
     ) -> Any:
         if x.low != x.high or k + i + f <= 0 or (overflow_mode, round_mode) != ("WRAP", "TRN"):
             return quantize(x, k, i, f, overflow_mode, round_mode)
-        return FVariable.from_const(wrap_constant(float(x.low), k, i, f), hwconf=x.hwconf)
+        return FVariable.from_const(float(wrap(np.float64(x.low), (k, i, f))), hwconf=x.hwconf)
 
     FVariable.quantize = quantize_constants
-
-
-def wrap_constant(value: float, signed: int, integer: int, frac: int) -> float:
-    """Return a constant floored to 2**-frac and wrapped; `integer` bits are without the sign."""
-    step, bits = Fraction(2) ** -frac, signed + integer + frac
-    code = floor(Fraction(value) / step) % 2**bits
-    if signed and code >= 2 ** (bits - 1):
-        code -= 2**bits
-    return float(code * step)
 
 
 def _lowest_bit(value: float) -> int:

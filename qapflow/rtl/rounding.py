@@ -16,6 +16,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from qapflow.ir.fixed import Fixed, Overflow, Rounding
 
 Symbol = Any  # alkaid.trace.FVariable, whose module is imported where tracing starts
@@ -73,3 +76,11 @@ def limit(x: Symbol, kind: Fixed, mode: Overflow) -> Symbol:
         inside = x.quantize(kind.signed, kind.integer - kind.signed, kind.frac)
         return outside.msb_mux(0.0, inside)
     return x.max_of(low).min_of(high)
+
+
+def wrap(x: NDArray[np.float64] | np.float64, kif: tuple[int, int, int]) -> NDArray[np.float64]:
+    """Drop bits of numbers below 2**-f and wrap them into k + i + f bits, exactly up to 2**50."""
+    signed, integer, frac = kif
+    size, low = 2.0 ** (signed + integer + frac), 2.0 ** (integer + frac) * signed
+    whole = np.floor(np.ldexp(x, frac))
+    return np.asarray(np.ldexp(np.mod(whole + low, size) - low, -frac))

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from qapflow.errors import UsageError
 from qapflow.steps.cache import BuildFolder
-from qapflow.steps.settings import BuildSettings
+from qapflow.steps.settings import BuildSettings, settings_from_json
 
 if TYPE_CHECKING:
     from qapflow.frontend.model import LayerRecord
@@ -183,3 +184,18 @@ def read_codes(content: bytes) -> dict[str, Codes]:
             wide.ravel()[:] = [int(text) for text in array.ravel()]
             arrays[name] = wide
     return arrays
+
+
+def read_settings(folder: Path) -> BuildSettings:
+    """Read the settings a folder was built with.
+
+    Raises:
+        UsageError: it is no finished build.
+    """
+    try:
+        content = (folder / SETTINGS).read_bytes()
+    except OSError as error:
+        raise UsageError(
+            "this is no build folder", at=str(folder), hint="run qapflow build first"
+        ) from error
+    return replace(settings_from_json(content), output=folder)

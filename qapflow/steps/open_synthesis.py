@@ -14,7 +14,7 @@ from qapflow.ir.text import read_net
 from qapflow.lower.files import write_file
 from qapflow.report.json import encode, read_as
 from qapflow.rtl.manifest import MANIFEST, read_design
-from qapflow.steps.context import NET, OPEN_SYNTHESIS, RTL, SETTINGS
+from qapflow.steps.context import NET, OPEN_SYNTHESIS, RTL, SETTINGS, read_settings
 from qapflow.synth.open.compare import compare_strategies
 from qapflow.synth.open.engines import choose_engine
 from qapflow.synth.open.families import Family, family_of
@@ -123,9 +123,7 @@ def find_sources(settings: OpenSettings) -> tuple[Sources, str]:
     if not folder.is_dir():
         raise UsageError("there is no such folder", at=str(folder), hint="check the path")
     if is_build(folder):
-        from qapflow.api import load_settings
-
-        return sources_of(read_design(folder / RTL)), load_settings(folder).board
+        return sources_of(read_design(folder / RTL)), read_settings(folder).board
     if (folder / MANIFEST).is_file():
         return sources_of(read_design(folder)), ""
     return read_folder(folder, settings.top), ""

@@ -138,12 +138,7 @@ class _Builder:
 
     def _bits(self, name: str) -> tuple[int, int | None, int]:
         """Return bits of weights, biases and activations of a layer."""
-        own, all_ = self.settings.layers.get(name, LayerBits()), self.settings
-        return (
-            all_.weights if own.weights is None else own.weights,
-            all_.biases if own.biases is None else own.biases,
-            all_.activations if own.activations is None else own.activations,
-        )
+        return self.settings.bits_of(self.settings.layers.get(name, LayerBits()))
 
     def _kernel_layer(self, layer: DenseRecipe | ConvRecipe, name: str, normalized: bool) -> Any:
         from qapflow.train.quantization import keras_classes

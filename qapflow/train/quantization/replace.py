@@ -67,7 +67,7 @@ def replace_layer(
     `normalization` is a batch normalization to fold into it.
     """
     kind = type(layer).__name__
-    bits = settings.activations if own.activations is None else own.activations
+    bits = settings.bits_of(own)[2]
     if kind in WEIGHTED:
         return _weighted(layer, settings, own, normalization, bits, ends=ends)
     if kind in KEPT or kind.startswith(("Q", "Folded")):
@@ -131,8 +131,7 @@ def _weighted(
         return Replacement(problem="convolutions in groups have no quantized form")
     kind = type(layer).__name__
     plain, roles = WEIGHTED[kind], ROLES.get(kind, ("kernel",))
-    weights = settings.weights if own.weights is None else own.weights
-    biases = settings.biases if own.biases is None else own.biases
+    weights, biases, _ = settings.bits_of(own)
     quantizer = weight_quantizer(settings, weights, settings.weight_integer_bits)
     config = {
         key: value

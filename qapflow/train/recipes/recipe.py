@@ -136,6 +136,14 @@ class QuantizationRecipe(Part):
     activations_from_epoch: Epoch = 0
     layers: dict[str, LayerBits] = {}
 
+    def bits_of(self, own: LayerBits) -> tuple[int, int | None, int]:
+        """Return bits of weights, biases and activations where a layer has `own` ones."""
+        return (
+            self.weights if own.weights is None else own.weights,
+            self.biases if own.biases is None else own.biases,
+            self.activations if own.activations is None else own.activations,
+        )
+
 
 class PruningRecipe(Part):
     """Which weights become zero, and when.

@@ -40,8 +40,8 @@ def layer_shapes(recipe: Recipe, input_shape: Sequence[int], classes: int) -> li
 
 def _walk(recipe: Recipe, values: Values, classes: int) -> Iterator[LayerShape]:
     settings, first = recipe.quantization, True
-    for layer, name in zip(recipe.model.layers, layer_names(recipe.model), strict=False):
-        bits = _activation_bits(settings, name)
+    for layer, name in zip(recipe.model.layers, layer_names(recipe.model)[:-1], strict=True):
+        bits = settings.bits_of(settings.layers.get(name, LayerBits()))[2]
         if isinstance(layer, DenseRecipe | ConvRecipe):
             made, shape = _apply(layer, name, values, settings, first=first)
             yield made
@@ -68,8 +68,7 @@ def _apply(
     first: bool,
 ) -> tuple[LayerShape, tuple[int, ...]]:
     """Return a layer with weights, and the shape that it makes."""
-    own = settings.layers.get(name, LayerBits()).weights
-    weights = settings.weights if own is None else own
+    weights = settings.bits_of(settings.layers.get(name, LayerBits()))[0]
     if isinstance(layer, DenseRecipe):
         inputs, outputs = math.prod(values.shape), layer.units
         shape: tuple[int, ...] = (outputs,)
@@ -98,8 +97,3 @@ def _positions(size: int, kernel: int, stride: int, padding: str, name: str) -> 
             hint="make it smaller, or leave out pooling and strides before it",
         )
     return (size - kernel) // stride + 1
-
-
-def _activation_bits(settings: QuantizationRecipe, name: str) -> int:
-    own = settings.layers.get(name, LayerBits()).activations
-    return settings.activations if own is None else own
