@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qapflow.train.leaves import named_leaves
 from qapflow.train.libraries import load_keras
-from qapflow.train.pruning.masks import KERNELS, all_layers
+from qapflow.train.pruning.masks import KERNELS
 from qapflow.train.quantization.integer_bits import read_quantizers
 from qapflow.train.quantization.quantizing import quantize
 from qapflow.train.recipes.recipe import FLOAT_BITS, Recipe
@@ -18,7 +19,7 @@ SAMPLES = 1024
 
 def has_quantizers(model: Any) -> bool:
     """Tell whether a model is quantized already; then its own quantizers stay."""
-    own = (getattr(layer, "quantizers", None) or [] for layer in all_layers(model))
+    own = (getattr(layer, "quantizers", None) or [] for layer in named_leaves(model).values())
     return bool(read_quantizers(model)) or any(item for items in own for item in items)
 
 
@@ -52,7 +53,7 @@ def prepare_file_model(recipe: Recipe, model: Any, samples: NDArray[np.float32])
 
 def _add_l1(model: Any, factor: float) -> None:
     tf = load_keras().tf
-    for layer in all_layers(model):
+    for layer in named_leaves(model).values():
         for name in KERNELS:
             kernel = vars(layer).get(name)
             if kernel is not None:

@@ -18,10 +18,10 @@ from qapflow.train.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from qapflow.train.leaves import named_leaves
 from qapflow.train.libraries import load_keras, random_states
 from qapflow.train.pruning.magnitude import prune_share
 from qapflow.train.pruning.masks import (
-    all_layers,
     attach_masks,
     attached_masks,
     read_masks,
@@ -129,7 +129,7 @@ def restore(job: Job, state: Checkpoint) -> None:
     for variable, value in zip(job.model.optimizer.variables, saved, strict=True):
         variable.assign(value)
     drawn = state.arrays.get("random", [])
-    for variable, value in zip(random_states(all_layers(job.model)), drawn, strict=True):
+    for variable, value in zip(random_states(named_leaves(job.model).values()), drawn, strict=True):
         variable.assign(value)
 
 
@@ -282,7 +282,7 @@ def _arrays_of(job: Job) -> dict[str, list[Array]]:
         "weights": _copies(job.model.get_weights()),
         "optimizer": [np.array(variable) for variable in job.model.optimizer.variables],
         "masks": [np.array(mask) for mask in read_masks(masks)],
-        "random": [np.array(state) for state in random_states(all_layers(job.model))],
+        "random": [np.array(state) for state in random_states(named_leaves(job.model).values())],
     }
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from qapflow.errors import ModelUnsupported, UsageError
 from qapflow.train.architecture import build_model
+from qapflow.train.pruning.masks import attach_masks, set_masks
 from qapflow.train.quantization.integer_bits import (
     choose_integer_bits,
     least_error_integer,
@@ -154,3 +155,165 @@ def test_integer_bits_of_a_model_can_be_kept(libraries, randomise):
     assert np.array_equal(model(samples), other(samples))
     with pytest.raises(UsageError, match="no layer 'dense_7'"):
         write_quantizers(other, {"dense_7": {}})
+
+
+def recurrent_model(keras):
+    layers = keras.layers
+    samples = keras.Input((7, 3))
+    x = layers.LSTM(4, return_sequences=True, name="lstm")(samples)
+    x = layers.Bidirectional(layers.GRU(3, return_sequences=True), name="both")(x)
+    x = layers.TimeDistributed(layers.Dense(3, activation="relu"), name="each")(x)
+    x = layers.SimpleRNN(4, activation="relu", name="rnn")(x)
+    return keras.Model(samples, layers.Dense(2, name="out")(x))
+
+
+@needs_keras
+def test_recurrent_layers(libraries, randomise, tmp_path):
+    model = randomise(recurrent_model(libraries.keras))
+    samples = np.random.default_rng(0).normal(size=(40, 7, 3)).astype(np.float32)
+    made = quantize(model, 7, layers={"rnn": {"weights": 5}}, samples=samples)
+    kinds = {type(layer).__name__ for layer in made.layers}
+    assert {"QLSTM", "Bidirectional", "TimeDistributed", "QSimpleRNN"} <= kinds
+    assert made.get_layer("rnn").cell.recurrent_quantizer_internal.bits == 5
+    masks = attach_masks(made)
+    named = ["lstm", "lstm.recurrent_kernel", "forward_gru", "forward_gru.recurrent_kernel"]
+    assert [item.name for item in masks][:4] == named
+    rng = np.random.default_rng(1)
+    set_masks(masks, [rng.random(item.mask.shape) < 0.5 for item in masks])
+    made.compile("adam", "mse")
+    made.fit(samples, np.zeros((40, 2)), epochs=1, verbose=0)
+    done = finalize(made, tmp_path / "m.h5", samples)
+    assert done.exact
+    assert done.values == 80
+    recurrent = done.model.get_layer("lstm").get_weights()[1]
+    assert not recurrent[masks[1].mask.numpy() == 0].any()
+    assert recurrent.any()
+
+
+@needs_keras
+def test_a_recurrent_layer_computes_the_same_while_switched_off(libraries, randomise):
+    """A GRU too, whose QKeras form takes another kernel where a quantizer is missing."""
+    keras = libraries.keras
+    samples = keras.Input((5, 3))
+    options = {"activation": "relu", "recurrent_activation": "relu"}  # what is the same when off
+    x = keras.layers.GRU(4, return_sequences=True, **options)(samples)
+    model = randomise(keras.Model(samples, keras.layers.LSTM(2, **options)(x)))
+    values = np.random.default_rng(0).normal(size=(16, 5, 3)).astype(np.float32)
+    made = quantize(model, 9, samples=values)
+    before = made(values).numpy()
+    switch(made, weights=False, activations=False)
+    assert np.allclose(made(values), model(values), rtol=1e-5, atol=1e-5)  # float32 sums
+    switch(made, weights=True, activations=True)
+    assert np.array_equal(made(values), before)
+
+
+@needs_keras
+def test_states_choose_their_integer_bits(libraries, randomise):
+    keras = libraries.keras
+    samples = keras.Input((9, 2))
+    model = keras.Model(samples, keras.layers.LSTM(3, name="lstm")(samples))
+    values = np.ones((8, 9, 2), np.float32)
+    states = []
+    for size in (0.1, 3.0):
+        for weight in model.weights:  # gates that stay open add up to nine
+            weight.assign(np.full(weight.shape, size, np.float32))
+        made = quantize(model, 8, samples=values)
+        states.append(made.get_layer("lstm").cell.state_quantizer_internal.integer)
+    assert states[0] < states[1]
+    assert states[1] == 4  # nine fits below 2**4
+
+
+@needs_keras
+def test_models_in_models_are_inlined_and_shared_layers_stay_shared(libraries, randomise, tmp_path):
+    keras = libraries.keras
+    layers = keras.layers
+    tower = keras.Sequential(
+        [
+            keras.Input((6,)),
+            layers.Dense(5, activation="relu", name="first"),
+            layers.Dense(4, name="out"),
+            layers.BatchNormalization(name="norm"),
+        ],
+        name="tower",
+    )
+    left, right = keras.Input((6,)), keras.Input((6,))
+    x = layers.Subtract()([tower(left), tower(right)])
+    model = randomise(keras.Model([left, right], layers.Dense(2, name="out")(x)))
+    randomise(tower, seed=1)
+    rng = np.random.default_rng(0)
+    samples = [rng.normal(size=(50, 6)).astype(np.float32) for _ in range(2)]
+    made = quantize(model, 9, layers={"first": {"weights": 6}}, samples=samples)
+    names = [layer.name for layer in made.layers]
+    assert {"first", "tower_out", "out"} <= set(names)
+    assert "norm" not in names
+    assert len(made.get_layer("tower_out").inbound_nodes) == 2
+    assert made.get_layer("first").kernel_quantizer_internal.bits == 6
+    before, after = model(samples).numpy().ravel(), made(samples).numpy().ravel()
+    assert np.corrcoef(before, after)[0, 1] > 0.99  # six and nine bits: close
+    done = finalize(made, tmp_path / "m.h5", samples)
+    assert done.exact
+    assert done.values == 100
+    with pytest.raises(UsageError, match=r"(?s)2 inputs, samples are for 1.*a list of arrays"):
+        finalize(made, tmp_path / "m.h5", samples[0])
+    with pytest.raises(UsageError, match=r"samples have shape \(50, 5\), the model takes \(50, 6"):
+        finalize(made, tmp_path / "m.h5", [samples[0], samples[1][:, :5]])
+
+
+@needs_keras
+def test_a_part_of_another_model(libraries, randomise):
+    """Readers outside the model are none of its own."""
+    keras = libraries.keras
+    whole = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(3, activation="relu"), keras.layers.Dense(2)]
+    )
+    part = randomise(keras.Model(whole.inputs, whole.layers[0].output))
+    assert [type(layer).__name__ for layer in quantize(part, 6).layers] == [
+        "InputLayer", "QActivation", "QDense",
+    ]  # fmt: skip
+
+
+@needs_keras
+def test_models_without_a_graph(libraries):
+    keras = libraries.keras
+    with pytest.raises(UsageError, match=r"(?s)no graph of layers yet.*build"):
+        quantize(keras.Sequential([keras.layers.Dense(3)]))
+
+    class Own(keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    with pytest.raises(UsageError, match=r"(?s)no graph of layers\n.*functional"):
+        quantize(Own())
+
+
+@needs_keras
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (lambda layers: layers.LSTM(2, stateful=True), "stateful"),
+        (lambda layers: layers.GRU(2, activation="elu"), "'elu' has no quantized form"),
+        (lambda layers: layers.Bidirectional(layers.LSTM(2), merge_mode=None), "two outputs"),
+        (lambda layers: layers.ConvLSTM1D(2, 2), "no quantized form"),
+    ],
+)
+def test_recurrent_layers_that_are_refused(libraries, layer, reason):
+    keras = libraries.keras
+    shape = (5, 4, 3) if "ConvLSTM" in str(layer(keras.layers)) else (5, 3)
+    samples = keras.Input(batch_shape=(2, *shape))
+    with pytest.raises(ModelUnsupported, match=reason):
+        quantize(keras.Model(samples, layer(keras.layers)(samples)))
+
+
+@needs_keras
+@pytest.mark.parametrize("end", ["softmax", "sigmoid", "tanh"])
+def test_a_real_function_in_the_last_layer(libraries, randomise, tmp_path, end):
+    keras = libraries.keras
+    layers = [keras.Input((6,)), keras.layers.Dense(5, activation="relu")]
+    model = randomise(keras.Sequential([*layers, keras.layers.Dense(3, end, name="out")]))
+    samples = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)
+    made = quantize(model, 8, samples=samples)
+    done = finalize(made, tmp_path / "m.h5", samples)
+    assert done.exact
+    assert done.compared == ("out",)
+    assert done.model.layers[-1].name == f"out_{end}"
+    assert np.array_equal(done.model(samples), made(samples))

@@ -16,16 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qapflow.errors import UsageError
+from qapflow.train.leaves import named_leaves
 from qapflow.train.libraries import load_keras
 from qapflow.train.quantization.switching import retrace
 
 Array = NDArray[Any]
 
-KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
+KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel", "recurrent_kernel")
 QUANTIZERS = {
     "kernel": "kernel_quantizer_internal",
     "depthwise_kernel": "depthwise_quantizer_internal",
     "pointwise_kernel": "pointwise_quantizer_internal",
+    "recurrent_kernel": "recurrent_quantizer_internal",
 }
 # Scales that start above zero and divide: without a gradient they move no weight.
 KEPT_SLOTS = ("accumulator",)
@@ -33,9 +35,13 @@ KEPT_SLOTS = ("accumulator",)
 
 @dataclass(frozen=True)
 class MaskedKernel:
-    """A kernel and its mask: a variable of zeros and ones of the kernel's shape."""
+    """A kernel and its mask: a variable of zeros and ones of the kernel's shape.
+
+    `layer` computes with it: of a recurrent layer the cell. `owner` is the name of the layer.
+    """
 
     layer: Any
+    owner: str
     attribute: str
     mask: Any
 
@@ -43,7 +49,7 @@ class MaskedKernel:
     def name(self) -> str:
         """The layer's name, with the attribute where a layer has several kernels."""
         plain = self.attribute == "kernel"
-        return str(self.layer.name) if plain else f"{self.layer.name}.{self.attribute}"
+        return self.owner if plain else f"{self.owner}.{self.attribute}"
 
     @property
     def variable(self) -> Any:
@@ -65,10 +71,10 @@ def attach_masks(model: Any, layers: Sequence[str] = ()) -> Masks:
             another value (binary, bipolar, powers of two), so that pruning would be undone.
     """
     chosen = list(_choose(model, layers))
-    for layer, attribute in chosen:
-        _refuse_lost_zeros(layer, attribute)
+    for name, layer, attribute in chosen:
+        _refuse_lost_zeros(name, layer, attribute)
     before = len(attached_masks(model))
-    masks = tuple(_attach(layer, attribute) for layer, attribute in chosen)
+    masks = tuple(_attach(*one) for one in chosen)
     if len(attached_masks(model)) > before:
         retrace(model)
     return masks
@@ -78,14 +84,14 @@ def attached_masks(model: Any) -> Masks:
     """Return all masks that a model has."""
     return tuple(
         item
-        for layer in all_layers(model)
+        for layer in named_leaves(model).values()
         for item in vars(layer).get("_qapflow_masks", {}).values()
     )
 
 
 def detach_masks(model: Any) -> None:
     """Write masks into the kernels as zeros and give every layer its own `call` back."""
-    for layer in all_layers(model):
+    for layer in named_leaves(model).values():
         for item in vars(layer).pop("_qapflow_masks", {}).values():
             item.variable.assign(item.variable * item.mask)
             vars(layer).pop("call", None)
@@ -128,21 +134,11 @@ def sparsity(masks: Masks) -> dict[str, float]:
     return {**shares, "": sum(zeros.values()) / max(total, 1)}
 
 
-def all_layers(model: Any) -> Iterator[Any]:
-    """Yield the layers of a model and of the models within it, each once."""
-    seen = set()
-    for layer in model.layers:
-        inner = all_layers(layer) if hasattr(layer, "layers") else (layer,)
-        for item in inner:
-            if id(item) not in seen:
-                seen.add(id(item))
-                yield item
-
-
-def _choose(model: Any, names: Sequence[str]) -> Iterator[tuple[Any, str]]:
+def _choose(model: Any, names: Sequence[str]) -> Iterator[tuple[str, Any, str]]:
+    leaves = named_leaves(model)
     having = {
-        layer.name: [name for name in KERNELS if vars(layer).get(name) is not None]
-        for layer in all_layers(model)
+        owner: [name for name in KERNELS if vars(layer).get(name) is not None]
+        for owner, layer in leaves.items()
     }
     for name in names:
         if not having.get(name):
@@ -151,14 +147,14 @@ def _choose(model: Any, names: Sequence[str]) -> Iterator[tuple[Any, str]]:
             raise UsageError(
                 f"the layer {name!r} {what}", at="pruning.layers", hint=f"layers are {known}"
             )
-    for layer in all_layers(model):
-        if not names or layer.name in names:
-            for kernel in having[layer.name]:
+    for owner, layer in leaves.items():
+        if not names or owner in names:
+            for kernel in having[owner]:
                 if names or kernel != "depthwise_kernel":
-                    yield layer, kernel
+                    yield owner, layer, kernel
 
 
-def _refuse_lost_zeros(layer: Any, attribute: str) -> None:
+def _refuse_lost_zeros(name: str, layer: Any, attribute: str) -> None:
     quantizer = getattr(layer, QUANTIZERS[attribute], None)
     if not callable(quantizer):
         return
@@ -168,12 +164,12 @@ def _refuse_lost_zeros(layer: Any, attribute: str) -> None:
         kind = getattr(quantizer, "__name__", type(quantizer).__name__)
         raise UsageError(
             f"{kind} turns a pruned weight into {outcome.flat[np.argmax(outcome != 0)]:g}",
-            at=f"layer {layer.name}",
+            at=f"layer {name}",
             hint="quantized_bits and ternary keep zeros; or leave the layer out of pruning.layers",
         )
 
 
-def _attach(layer: Any, attribute: str) -> MaskedKernel:
+def _attach(owner: str, layer: Any, attribute: str) -> MaskedKernel:
     tf = load_keras().tf
     attached: dict[str, MaskedKernel] = vars(layer).setdefault("_qapflow_masks", {})
     if not attached:
@@ -181,7 +177,7 @@ def _attach(layer: Any, attribute: str) -> MaskedKernel:
     if attribute not in attached:
         kernel = vars(layer)[attribute]
         mask = tf.Variable(np.ones(kernel.shape, np.float32), trainable=False)
-        attached[attribute] = MaskedKernel(layer, attribute, mask)
+        attached[attribute] = MaskedKernel(layer, owner, attribute, mask)
     return attached[attribute]
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qapflow.errors import UsageError
+from qapflow.train.leaves import all_layers
 from qapflow.train.libraries import load_keras
-from qapflow.train.pruning.masks import Masks, all_layers, attach_masks, read_masks, set_masks
+from qapflow.train.pruning.masks import Masks, attach_masks, read_masks, set_masks
 
 Array = NDArray[Any]
 

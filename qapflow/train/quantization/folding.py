@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qapflow.train.quantization.switching import leaf_layers
+from qapflow.train.leaves import named_leaves
 
 
 def freeze_statistics(model: Any, *, frozen: bool = True) -> list[str]:
@@ -17,7 +17,7 @@ def freeze_statistics(model: Any, *, frozen: bool = True) -> list[str]:
     Returns:
         The names of the folded layers; none if the model has none.
     """
-    folded = [layer for layer in leaf_layers(model) if hasattr(layer, "frozen")]
+    folded = [layer for layer in named_leaves(model).values() if hasattr(layer, "frozen")]
     for layer in folded:
         layer.frozen.assign(1.0 if frozen else 0.0)
     return [layer.name for layer in folded]

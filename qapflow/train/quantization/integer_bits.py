@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qapflow.errors import UsageError
-from qapflow.train.libraries import load_keras
+from qapflow.train.leaves import named_leaves
+from qapflow.train.quantization.observing import STATE, Inputs, first_samples, observe
 from qapflow.train.quantization.quantizers import make_quantizer, relu, signed
-from qapflow.train.quantization.switching import ACTIVATIONS, OFF, leaf_layers, retrace, unquantized
+from qapflow.train.quantization.switching import ACTIVATIONS, OFF, retrace
 
 Array = NDArray[Any]
 QuantizerTexts = dict[str, dict[str, str]]
 
 SAMPLES = 1024
-BATCH = 256
 TRIED = 6  # integer bits below those that hold the largest value
 KERNELS = {
     "kernel_quantizer": "kernel",
     "depthwise_quantizer": "depthwise_kernel",
     "pointwise_quantizer": "pointwise_kernel",
+    "recurrent_quantizer": "recurrent_kernel",
     "bias_quantizer": "bias",
 }
+HELD = (*KERNELS, STATE)  # quantizers whose object is another attribute, with _internal behind
 
 
 def least_error_integer(values: Array, bits: int, *, keep_negative: bool = True) -> int | None:
@@ -49,25 +51,26 @@ def least_error_integer(values: Array, bits: int, *, keep_negative: bool = True)
 
 
 def choose_integer_bits(
-    model: Any, samples: Array | None, *, weights: bool = True, activations: bool = True
+    model: Any, samples: Inputs | None, *, weights: bool = True, activations: bool = True
 ) -> QuantizerTexts:
     """Set the integer bits of a model's quantizers to those of least squared error.
 
-    Weights and biases (as folded, if the layer folds) by their values, activations by what they
-    are on `samples` [n, *shape] with all quantization off. Quantizers with scales of their own
-    (auto_po2, binary, ternary, po2) stay, and so do those of all-zero values. Statistics of batch
-    normalization that were never updated are set by one pass over the samples first.
+    Weights and biases (as folded, if the layer folds) by their values, activations and recurrent
+    states by what they are on `samples` [n, *shape] (a list of them for several inputs) with all
+    quantization off. Quantizers with scales of their own (auto_po2, binary, ternary, po2) stay, and
+    so do those of all-zero values. Statistics of batch normalization that were never updated are
+    set by one pass over the samples first.
 
     Returns:
         What `write_quantizers` takes to do the same to a copy of the model.
     """
     before = read_quantizers(model)
     if samples is not None:
-        _settle(model, samples[:SAMPLES])
-    if activations and samples is not None:
-        for layer, attribute, values in _activation_values(model, samples[:SAMPLES]):
+        first = first_samples(samples, SAMPLES)
+        _settle(model, first)
+        for layer, attribute, values in observe(model, first, _is_wanted) if activations else ():
             _choose(layer, attribute, values)
-    for layer in leaf_layers(model) if weights else ():
+    for layer in named_leaves(model).values() if weights else ():
         for attribute in KERNELS:
             held = _weight_values(layer, attribute)
             if held is not None:
@@ -81,16 +84,16 @@ def choose_integer_bits(
 def read_quantizers(model: Any) -> QuantizerTexts:
     """Return the text of every fixed-point quantizer, by layer and attribute."""
     found: QuantizerTexts = {}
-    for layer in leaf_layers(model):
+    for name, layer in named_leaves(model).items():
         for attribute in (*KERNELS, *ACTIVATIONS):
             quantizer = _quantizer(layer, attribute)
             if type(quantizer).__name__ in ("quantized_bits", "FixedPoint"):
                 if getattr(quantizer, "alpha", None) == 1 and quantizer.keep_negative:
                     text = signed(int(quantizer.bits), int(quantizer.integer))
-                    found.setdefault(layer.name, {})[attribute] = text
+                    found.setdefault(name, {})[attribute] = text
             elif type(quantizer).__name__ == "quantized_relu" and _is_simple_relu(quantizer):
                 text = relu(int(quantizer.bits), int(quantizer.integer))
-                found.setdefault(layer.name, {})[attribute] = text
+                found.setdefault(name, {})[attribute] = text
     return found
 
 
@@ -99,7 +102,7 @@ def write_quantizers(model: Any, texts: Mapping[str, Mapping[str, str]]) -> None
 
     Raises UsageError when the model has no such layer.
     """
-    layers = {layer.name: layer for layer in leaf_layers(model)}
+    layers = named_leaves(model)
     for name, attributes in texts.items():
         if name not in layers:
             raise UsageError(f"the model has no layer {name!r} to quantize")
@@ -108,11 +111,11 @@ def write_quantizers(model: Any, texts: Mapping[str, Mapping[str, str]]) -> None
     retrace(model)
 
 
-def _settle(model: Any, samples: Array) -> None:
+def _settle(model: Any, samples: Inputs) -> None:
     """Give folded normalizations that have seen nothing the statistics of the samples."""
     fresh = [
         layer
-        for layer in leaf_layers(model)
+        for layer in named_leaves(model).values()
         if hasattr(layer, "updates_made") and not float(layer.updates_made)
     ]
     if fresh:
@@ -124,27 +127,8 @@ def _settle(model: Any, samples: Array) -> None:
             layer.momentum = kept[layer.name]
 
 
-def _activation_values(model: Any, samples: Array) -> Iterator[tuple[Any, str, Array]]:
-    """Yield each activation that is quantized with its values in float32."""
-    places = [
-        (layer, attribute)
-        for layer in model.layers
-        for attribute in ACTIVATIONS
-        if _is_choosable(_quantizer(layer, attribute)) and len(layer.inbound_nodes) == 1
-    ]
-    with unquantized(model):
-        part = load_keras().keras.Model(model.inputs, [layer.output for layer, _ in places])
-        batches = [
-            part(samples[start : start + BATCH], training=False)
-            for start in range(0, len(samples), BATCH)
-        ]
-    for number, (layer, attribute) in enumerate(places):
-        made = [np.asarray(b[number] if len(places) > 1 else _only(b)) for b in batches]
-        yield layer, attribute, np.concatenate(made)
-
-
-def _only(made: Any) -> Any:
-    return made[0] if isinstance(made, list | tuple) else made
+def _is_wanted(layer: Any, attribute: str) -> bool:
+    return _is_choosable(_quantizer(layer, attribute))
 
 
 def _weight_values(layer: Any, attribute: str) -> Array | None:
@@ -159,8 +143,8 @@ def _weight_values(layer: Any, attribute: str) -> Array | None:
 
 def _quantizer(layer: Any, attribute: str) -> Any:
     """Return the quantizer object that stands for an attribute, also while switched off."""
-    if attribute in KERNELS:
-        return getattr(layer, f"{attribute}_internal", None)
+    if attribute in HELD:
+        attribute = f"{attribute}_internal"
     return vars(layer).get(OFF, {}).get(attribute, getattr(layer, attribute, None))
 
 
@@ -193,8 +177,8 @@ def _choose(layer: Any, attribute: str, values: Array) -> None:
 
 def _set(layer: Any, attribute: str, text: str) -> None:
     quantizer = make_quantizer(text)
-    if attribute in KERNELS:
-        vars(layer)[f"{attribute}_internal"] = quantizer
+    if attribute in HELD:
+        _put(layer, f"{attribute}_internal", quantizer)
         constraint: Any = getattr(layer, attribute.replace("quantizer", "constraint"), None)
         if type(constraint).__name__ == "Clip":
             constraint.max_value = max(1.0, float(quantizer.max()))
@@ -202,8 +186,10 @@ def _set(layer: Any, attribute: str, text: str) -> None:
         return
     if attribute == "quantizer":  # of a QActivation, which is saved by its text
         layer.activation = text
+    _put(layer, attribute, quantizer)
+
+
+def _put(layer: Any, attribute: str, quantizer: Any) -> None:
+    """Set an attribute, or what will be set when it is switched on again."""
     off = vars(layer).get(OFF, {})
-    if attribute in off:
-        off[attribute] = quantizer
-    else:
-        vars(layer)[attribute] = quantizer
+    (off if attribute in off else vars(layer))[attribute] = quantizer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,16 @@ from qapflow.train.quantization.quantizers import (
     make_quantizer,
     relu,
     weight_quantizer,
+)
+from qapflow.train.quantization.recurrent import RECURRENT, replace_bidirectional, replace_recurrent
+from qapflow.train.quantization.replacement import (
+    INTEGER,
+    Replacement,
+    activation_name,
+    activation_text,
+    copy_layer,
+    make_quantizer_or_name,
+    quantizer_behind,
 )
 from qapflow.train.recipes.recipe import FLOAT_BITS, LayerBits, QuantizationRecipe
 
@@ -42,16 +51,6 @@ QUANTIZED_BEHIND = (
     "Add", "Subtract", "Multiply", "Average", "AveragePooling1D", "AveragePooling2D",
     "GlobalAveragePooling1D", "GlobalAveragePooling2D",
 )  # fmt: skip
-INTEGER = 2
-
-
-@dataclass(frozen=True)
-class Replacement:
-    """Layers to call one after another, the weights of the first, or why there are none."""
-
-    layers: tuple[Any, ...] = ()
-    weights: list[Any] = field(default_factory=list)
-    problem: str = ""
 
 
 def replace_layer(
@@ -71,19 +70,22 @@ def replace_layer(
     if kind in WEIGHTED:
         return _weighted(layer, settings, own, normalization, bits, ends=ends)
     if kind in KEPT or kind.startswith(("Q", "Folded")):
-        return Replacement((_copy(layer),), layer.get_weights())
+        return Replacement((copy_layer(layer),), layer.get_weights())
     qkeras = load_keras().qkeras
     if kind in QUANTIZED_BEHIND:
-        if ends or bits >= FLOAT_BITS:
-            return Replacement((_copy(layer),))
-        text = f"quantized_bits({bits},{min(INTEGER, bits - 1)},alpha=1)"
-        return Replacement((_copy(layer), qkeras.QActivation(text, name=f"{layer.name}_quantizer")))
+        return Replacement((copy_layer(layer), *quantizer_behind(layer, bits, INTEGER, ends=ends)))
     if kind in ("ReLU", "LeakyReLU"):
         return _rectifier(layer, bits)
+    if kind in RECURRENT:
+        return replace_recurrent(layer, settings, own, ends=ends)
+    if kind == "Bidirectional":
+        return replace_bidirectional(layer, settings, own, ends=ends)
+    if kind == "TimeDistributed":
+        return _distributed(layer, settings, own, ends=ends)
     if kind != "Activation":
         return Replacement(problem="it has no quantized form here")
-    name = _name(layer.activation)
-    text_or_none = _activation(name, bits, ends=ends)
+    name = activation_name(layer.activation)
+    text_or_none = activation_text(name, bits, ends=ends)
     if text_or_none is None:
         return Replacement(problem=f"the activation {name!r} has no quantized form")
     if text_or_none in ("linear", "softmax", "sigmoid", "tanh", "relu"):
@@ -102,7 +104,7 @@ def _rectifier(layer: Any, bits: int) -> Replacement:
         what = f"the slope {slope:g} is no power of two, and QKeras knows no other"
         return Replacement(problem=f"{what}; train it with 0.125 or 0.25")
     if bits >= FLOAT_BITS:
-        return Replacement((_copy(layer),))
+        return Replacement((copy_layer(layer),))
     text = relu(bits, min(INTEGER, bits))
     if bound is not None or slope:
         integer = INTEGER if bound is None else max(int(np.ceil(np.log2(float(bound)))), 0)
@@ -123,8 +125,8 @@ def _weighted(
 ) -> Replacement:
     from qapflow.train.quantization import keras_classes
 
-    name = _name(layer.activation)
-    activation = _activation(name, bits, ends=ends)
+    name = activation_name(layer.activation)
+    activation = activation_text(name, bits, ends=ends)
     if activation is None:
         return Replacement(problem=f"the activation {name!r} has no quantized form")
     if getattr(layer, "groups", 1) != 1:
@@ -154,9 +156,24 @@ def _weighted(
     return Replacement((made,), _folded_weights(layer, normalization))
 
 
-def make_quantizer_or_name(text: str) -> Any:
-    """Return a quantizer for what is one, and Keras's own name for what is not."""
-    return make_quantizer(text) if "(" in text else text
+def _distributed(
+    layer: Any, settings: QuantizationRecipe, own: LayerBits, *, ends: bool
+) -> Replacement:
+    """Return a layer in its wrapper; quantizers behind it work on each value and need none."""
+    inner = layer.layer
+    if hasattr(inner, "layers"):
+        return Replacement(problem="a whole model in it: wrap its layers one by one")
+    made = replace_layer(inner, settings, own, ends=ends)
+    if made.problem:
+        return made
+    first, *rest = made.layers
+    if type(first).__name__ == "QActivation":
+        first._name = layer.name
+        return Replacement((first,))
+    for piece in rest:
+        piece._name = piece.name.replace(inner.name, layer.name, 1)
+    wrapper = load_keras().keras.layers.TimeDistributed(first, name=layer.name)
+    return Replacement((wrapper, *rest), made.weights)
 
 
 def _folded_weights(layer: Any, normalization: Any) -> list[Any]:
@@ -169,24 +186,3 @@ def _folded_weights(layer: Any, normalization: Any) -> list[Any]:
     shifted = mean - rest[0] if rest else mean
     updates = np.float32(1e3)  # the statistics are learned: no fast start
     return [kernel, gamma, beta, shifted, variance, updates, np.float32(0)]
-
-
-def _activation(name: str | None, bits: int, *, ends: bool) -> str | None:
-    """Return a quantizer's text or Keras's name of an activation; None if there is neither."""
-    if name == "linear" or (ends and name in ("softmax", "sigmoid", "tanh")):
-        return name
-    if name == "softmax":
-        return name
-    if name == "relu":
-        return relu(bits, min(INTEGER, bits))
-    if name in ("tanh", "sigmoid"):
-        return name if bits >= FLOAT_BITS else f"quantized_{name}({bits})"
-    return None
-
-
-def _name(activation: Any) -> str:
-    return str(getattr(activation, "__name__", type(activation).__name__))
-
-
-def _copy(layer: Any) -> Any:
-    return type(layer).from_config(layer.get_config())

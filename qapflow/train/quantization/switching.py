@@ -6,10 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from qapflow.train.leaves import named_leaves
 from qapflow.train.libraries import load_keras
 
-WEIGHTS = ("kernel_quantizer", "depthwise_quantizer", "pointwise_quantizer", "bias_quantizer")
-ACTIVATIONS = ("quantizer", "activation")
+WEIGHTS = (
+    "kernel_quantizer", "depthwise_quantizer", "pointwise_quantizer", "bias_quantizer",
+    # Without the quantizer itself, QKeras's GRU computes with the wrong kernel.
+    "recurrent_quantizer_internal",
+)  # fmt: skip
+ACTIVATIONS = ("quantizer", "activation", "recurrent_activation", "state_quantizer")
 OFF = "_qapflow_switched_off"  # in a layer's dictionary: attribute -> what stood there
 
 
@@ -17,7 +22,8 @@ def switch(model: Any, *, weights: bool | None = None, activations: bool | None 
     """Let the forward pass quantize weights (kernels and biases), activations, both or none.
 
     True switches on, False off, None leaves as it is. What is switched off computes in float32: a
-    quantized ReLU is a ReLU, other quantizers pass values on. The quantizer of the model's input
+    quantized ReLU is a ReLU, a quantized tanh or sigmoid the straight lines that it rounds, other
+    quantizers pass values on. The quantizer of the model's input
     belongs to the activations. Compiled models trace their steps again.
     """
     _switch(model, weights, activations)
@@ -27,7 +33,7 @@ def switch(model: Any, *, weights: bool | None = None, activations: bool | None 
 @contextmanager
 def unquantized(model: Any) -> Iterator[None]:
     """Switch everything off for a while; what was compiled before stays, it is the same after."""
-    layers = leaf_layers(model)
+    layers = list(named_leaves(model).values())
     before = [set(vars(layer).get(OFF, {})) for layer in layers]
     _switch(model, weights=False, activations=False)
     try:
@@ -40,14 +46,14 @@ def unquantized(model: Any) -> Iterator[None]:
 
 def _switch(model: Any, weights: bool | None, activations: bool | None) -> None:
     for wanted, names in ((weights, WEIGHTS), (activations, ACTIVATIONS)):
-        for layer in leaf_layers(model):
+        for layer in named_leaves(model).values():
             for name in names if wanted is not None else ():
                 _set(layer, name, bool(wanted))
 
 
 def is_switched_off(model: Any) -> bool:
     """Tell whether any quantization of the model is switched off."""
-    return any(vars(layer).get(OFF) for layer in leaf_layers(model))
+    return any(vars(layer).get(OFF) for layer in named_leaves(model).values())
 
 
 @contextmanager
@@ -60,18 +66,6 @@ def quantizing(layer: Any) -> Iterator[None]:
         yield
     finally:
         _assign(layer, current)
-
-
-def leaf_layers(model: Any) -> list[Any]:
-    """Return the layers of a model and of models and wrappers in it, each once."""
-    found: dict[int, Any] = {}
-    for layer in model.layers:
-        if hasattr(layer, "layers"):
-            found |= {id(inner): inner for inner in leaf_layers(layer)}
-            continue
-        inner = getattr(layer, "layer", layer)
-        found[id(inner)] = inner
-    return list(found.values())
 
 
 def retrace(model: Any) -> None:
@@ -87,7 +81,7 @@ def _set(layer: Any, name: str, wanted: bool) -> None:
         _assign(layer, {name: off.pop(name)})
     elif not wanted and name not in off and _quantizes(getattr(layer, name, None), name):
         off[name] = getattr(layer, name)
-        _assign(layer, {name: _plain(off[name]) if name in ACTIVATIONS else None})
+        _assign(layer, {name: None if _leaves_out(name) else _plain(off[name])})
 
 
 def _assign(layer: Any, values: dict[str, Any]) -> None:
@@ -95,8 +89,13 @@ def _assign(layer: Any, values: dict[str, Any]) -> None:
     vars(layer).update(values)
 
 
+def _leaves_out(name: str) -> bool:
+    """Tell whether a layer without this attribute computes in float."""
+    return name.endswith("_quantizer")
+
+
 def _quantizes(value: Any, name: str) -> bool:
-    if name in WEIGHTS:
+    if _leaves_out(name):
         return value is not None
     return isinstance(value, load_keras().qkeras.quantizers.BaseQuantizer)
 
@@ -112,7 +111,11 @@ def _plain(quantizer: Any) -> Callable[[Any], Any]:
         bound = getattr(quantizer, "relu_upper_bound", None)
         return lambda x: keras.activations.relu(x, alpha=slope, max_value=bound)
     if kind in ("quantized_tanh", "quantized_sigmoid"):
-        function: Callable[[Any], Any] = getattr(keras.activations, kind.removeprefix("quantized_"))
-        return function
+        name = kind.removeprefix("quantized_")
+        if getattr(quantizer, f"use_real_{name}"):
+            function: Callable[[Any], Any] = getattr(keras.activations, name)
+            return function
+        hard = load_keras().qkeras.quantizers.hard_sigmoid
+        return hard if name == "sigmoid" else lambda x: 2 * hard(x) - 1
     linear: Callable[[Any], Any] = keras.activations.linear
     return linear

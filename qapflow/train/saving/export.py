@@ -19,8 +19,10 @@ ROLES = {
     "kernel": "kernel_quantizer",
     "depthwise_kernel": "depthwise_quantizer",
     "pointwise_kernel": "pointwise_quantizer",
+    "recurrent_kernel": "recurrent_quantizer",
     "bias": "bias_quantizer",
 }
+ENDS = ("softmax", "sigmoid", "tanh")  # computed from tables by firmware
 TRAINING_ONLY = ("initializer", "regularizer", "constraint", "range")
 
 
@@ -28,8 +30,9 @@ def export_model(model: Any) -> Any:
     """Return a copy without wrappers, folded layers and masks, of the same predictions.
 
     Kernels and biases of the copy are stored as quantized, where quantizing them again changes
-    nothing. Works on functional and sequential models of any layers; the model itself is not
-    changed.
+    nothing. A softmax, sigmoid or tanh inside a last layer becomes a layer behind it, so that what
+    it reads can be compared. Works on functional and sequential models of any layers; the model
+    itself is not changed.
     """
     keras = load_keras().keras
     plain = strip_wrappers(model)
@@ -45,7 +48,38 @@ def export_model(model: Any) -> Any:
         if layer.name in weights:
             layer.set_weights(weights[layer.name])
     assert isinstance(copy, keras.Model)
-    return copy
+    return _split_ends(copy)
+
+
+def _split_ends(model: Any) -> Any:
+    """Give the real functions at the end of a model layers of their own."""
+    layers = load_keras().keras.layers
+    ends = {
+        layer.name: layer.activation.__name__
+        for layer in model.layers
+        if layer.weights
+        and not hasattr(layer, "cell")  # whose tanh is inside the loop
+        and getattr(getattr(layer, "activation", None), "__name__", "") in ENDS
+        and not layer.outbound_nodes
+    }
+    if not ends:
+        return model
+
+    def clone(layer: Any) -> Any:
+        linear = {"activation": "linear"} if layer.name in ends else {}
+        return type(layer).from_config(layer.get_config() | linear)
+
+    copy = clone_with(model, clone)
+    copy.set_weights(model.get_weights())
+
+    def ended(tensor: Any) -> Any:
+        name = tensor.node.layer.name
+        if name not in ends:
+            return tensor
+        return layers.Activation(ends[name], name=f"{name}_{ends[name]}")(tensor)
+
+    outputs = [ended(tensor) for tensor in copy.outputs]
+    return load_keras().keras.Model(copy.inputs, outputs, name=model.name)
 
 
 def clone_with(model: Any, clone: Callable[[Any], Any]) -> Any:
@@ -69,19 +103,42 @@ def strip_wrappers(model: Any) -> Any:
 
 def export_layer(layer: Any) -> tuple[Any, list[Array]]:
     """Return the layer of the saved model (without weights yet) and its weights in order."""
+    if type(layer).__name__ == "Bidirectional":
+        return _export_bidirectional(layer)
+    if type(layer).__name__ == "TimeDistributed" and not hasattr(layer.layer, "layers"):
+        made, values = export_layer(layer.layer)
+        return type(layer)(made, name=layer.name), values
+    if hasattr(layer, "cell"):
+        return _export_leaf(layer, layer.cell)
+    return _export_leaf(layer, layer)
+
+
+def _export_bidirectional(layer: Any) -> tuple[Any, list[Array]]:
+    made, values = {}, []
+    for way in ("forward", "backward"):
+        inner = getattr(layer, f"{way}_layer")
+        made[way], arrays = export_layer(inner)
+        made[way]._name = str(inner.name).removeprefix(f"{way}_")  # Keras puts it in front
+        values += arrays
+    wrapper = type(layer)(
+        made["forward"], layer.merge_mode, backward_layer=made["backward"], name=layer.name
+    )
+    return wrapper, values
+
+
+def _export_leaf(layer: Any, leaf: Any) -> tuple[Any, list[Array]]:
+    """Export a layer whose quantizers, weights and masks are those of `leaf`."""
     from qapflow.train.quantization.keras_classes import PLAIN
 
     kind = PLAIN.get(type(layer), type(layer))
-    with quantizing(layer):
+    with quantizing(leaf):
         config = {key: _full(value) for key, value in layer.get_config().items()}
     if hasattr(layer, "kernel_quantizer") or hasattr(layer, "depthwise_quantizer"):
         config |= {key: None for key in config if key.endswith(TRAINING_ONLY[1:])}
         config |= {key: "zeros" for key in config if key.endswith(TRAINING_ONLY[0])}
     if kind is type(layer):
         values = {_short(weight): weight.numpy() for weight in layer.weights}
-        values |= {
-            name: (item.variable * item.mask).numpy() for name, item in _masks(layer).items()
-        }
+        values |= {name: (item.variable * item.mask).numpy() for name, item in _masks(leaf).items()}
     else:
         config = {k: v for k, v in config.items() if k not in ("momentum", "epsilon")}
         config["use_bias"] = True

@@ -65,9 +65,9 @@ def finalize(
     without), and with the model that was trained. The file appears when all that has passed.
 
     Args:
-        model: a tf-keras model with one input.
+        model: a tf-keras model.
         path: where to; the suffix is .h5, which alone QKeras can read again.
-        samples: real values as the model takes them.
+        samples: real values as the model takes them; a list of arrays for several inputs.
         require_exact: False lets models with float layers pass; their differences are counted. A
             softmax, sigmoid or tanh at the end is compared at what it reads.
         shrink: remove dead neurons and channels.

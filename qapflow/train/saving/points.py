@@ -15,9 +15,10 @@ from qapflow.cost.model import cost_of_model
 from qapflow.lower.files import write_file
 from qapflow.steps.settings import BuildSettings
 from qapflow.train.checkpoint import Position
+from qapflow.train.leaves import all_layers
 from qapflow.train.libraries import load_keras
 from qapflow.train.loop import Job
-from qapflow.train.pruning.masks import KERNELS, all_layers, attached_masks, read_masks, sparsity
+from qapflow.train.pruning.masks import KERNELS, attached_masks, read_masks, sparsity
 from qapflow.train.recipes.recipe import FLOAT_BITS, Recipe
 from qapflow.train.samples.data import Data
 from qapflow.train.saving.finalizing import Finalized, finalize

@@ -18,16 +18,17 @@ from qapflow.ir.interpret import interpret
 from qapflow.ir.net import Net
 from qapflow.train.architecture import read_keras_model
 from qapflow.train.libraries import load_keras
+from qapflow.train.saving.export import ENDS
 from qapflow.verify.keras_compare import compare_keras
 from qapflow.verify.keras_run import run_keras
 
-Real = NDArray[np.floating[Any]]
+Array = NDArray[np.floating[Any]]
+Real = Array | Sequence[Array]  # samples of one input, or one array for each
 Values = Sequence[NDArray[np.float64]]
 
 BATCH_VALUES = 1 << 24  # of a layer at once: 64 MiB of float32
 WIDE = "more bits than float32"  # in the reasons of layers that are exact but for Keras's sums
 RANDOM_SAMPLES = 256
-TABLES = ("softmax", "sigmoid", "tanh")  # at the end of a model, computed from tables
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,25 +101,26 @@ def prove(path: Path, samples: Real | None, *, require_exact: bool, options: Loa
 
 def values_of(model: Any, inputs: Any) -> list[NDArray[np.float64]]:
     """Predict layer by layer: nothing is traced, what the model has compiled stays."""
-    if isinstance(inputs, list):
-        return _listed(model(inputs, training=False))
+    arrays = inputs if isinstance(inputs, list) else [inputs]
     size = batch_size(model)
-    parts = [
-        _listed(model(inputs[start : start + size], training=False))
-        for start in range(0, len(inputs), size)
-    ]
+    parts = []
+    for start in range(0, len(arrays[0]), size):
+        batch = [array[start : start + size] for array in arrays]
+        parts.append(_listed(model(batch if len(batch) > 1 else batch[0], training=False)))
     return [np.concatenate(group) for group in zip(*parts, strict=True)]
 
 
 def batch_size(model: Any) -> int:
     """Return how many samples to compute at once: as many as the largest layer leaves room for."""
-    shapes = [shape for layer in model.layers for shape in _shapes(layer.output_shape)]
-    largest = max((int(np.prod([n or 1 for n in shape])) for shape in shapes), default=1)
+    flatten = load_keras().tf.nest.flatten
+    tensors = [
+        tensor
+        for layer in model.layers
+        for node in layer.inbound_nodes
+        for tensor in flatten(node.outputs)
+    ]
+    largest = max((int(np.prod([n or 1 for n in tensor.shape])) for tensor in tensors), default=1)
     return max(BATCH_VALUES // max(largest, 1), 1)
-
-
-def _shapes(shape: Any) -> list[tuple[int | None, ...]]:
-    return list(shape) if isinstance(shape, list) else [shape]
 
 
 def _refuse(floats: Mapping[str, str]) -> None:
@@ -137,7 +139,7 @@ def _table_layers(loaded: Loaded) -> set[str]:
     for record in loaded.records:
         config = loaded.spec.layer(record.name).config if record.edge in loaded.net.outputs else {}
         softmax = record.class_name == "Softmax"
-        if softmax or (record.class_name == "Activation" and config.get("activation") in TABLES):
+        if softmax or (record.class_name == "Activation" and config.get("activation") in ENDS):
             found.add(record.name)
     return found
 
@@ -195,21 +197,26 @@ def _excuse(path: Path, loaded: Loaded, codes: Mapping[str, Codes]) -> str:
 
 def _encode(loaded: Loaded, samples: Real | None) -> dict[str, Codes]:
     """Return codes by input, of the samples or random ones over the whole range."""
-    if samples is not None and len(loaded.net.inputs) != 1:
-        raise UsageError(f"the model has {len(loaded.net.inputs)} inputs, samples are for one")
-    rng = np.random.default_rng(0)
+    nodes, rng = loaded.net.inputs, np.random.default_rng(0)
     codes: dict[str, Codes] = {}
-    for node in loaded.net.inputs:
-        kind = node.out.type
-        if samples is None:
+    if samples is None:
+        for node in nodes:
             shape = (RANDOM_SAMPLES, *node.out.shape)
+            kind = node.out.type
             codes[node.name] = rng.integers(kind.lo, kind.hi, shape, endpoint=True)
-            continue
-        if samples.shape[1:] != node.out.shape:
+        return codes
+    arrays = [samples] if isinstance(samples, np.ndarray) else list(samples)
+    if len(nodes) != len(arrays):
+        counts = f"the model has {len(nodes)} inputs, samples are for {len(arrays)}"
+        raise UsageError(counts, hint="give a list of arrays, one for each input")
+    for node, array in zip(nodes, arrays, strict=True):
+        wanted = (len(arrays[0]), *node.out.shape)
+        if array.shape != wanted:
             raise UsageError(
-                f"samples have shape {samples.shape[1:]}, the model takes {node.out.shape}"
+                f"samples have shape {array.shape}, the model takes {wanted}",
+                at=f"input {node.name}",
             )
-        codes[node.name] = kind.encode(np.asarray(samples, np.float64))[0]
+        codes[node.name] = node.out.type.encode(np.asarray(array, np.float64))[0]
     return codes
 
 
