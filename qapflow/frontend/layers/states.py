@@ -136,7 +136,7 @@ def _check_float32(work: Work) -> None:
     widest = max(kind.width - kind.signed for kind in types)
     if widest > FLOAT32_BITS and not work.reasons:
         work.reasons.append(
-            f"its sums have up to {widest} bits, more than the {FLOAT32_BITS} of float32, in "
+            f"its sums have up to {widest} bits, more bits than float32 has ({FLOAT32_BITS}), in "
             "which Keras computes"
         )
 

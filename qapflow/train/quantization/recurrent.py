@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from qapflow.train.libraries import load_keras
@@ -48,6 +49,7 @@ def replace_recurrent(
             return Replacement(problem=f"the activation {name!r} has no quantized form")
         gates[gate] = text
     config = layer.get_config() | _quantizers(kind, settings, own)
+    config.pop("rng_type", None)  # of layers read from files; QKeras's take none
     config |= {gate: make_quantizer_or_name(text) for gate, text in gates.items()}
     # QKeras clips to the range of its quantizers.
     config |= {"kernel_constraint": None, "recurrent_constraint": None}
@@ -89,9 +91,10 @@ def replace_bidirectional(
             return made
         made.layers[0]._name = str(inner.name).removeprefix(f"{way}_")  # Keras puts it in front
         ways.append(made.layers)
-    wrapper = load_keras().keras.layers.Bidirectional(
-        ways[0][0], layer.merge_mode, backward_layer=ways[1][0], name=layer.name
-    )
+    wrap = load_keras().keras.layers.Bidirectional
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # Keras about QKeras's way to serialize
+        wrapper = wrap(ways[0][0], layer.merge_mode, backward_layer=ways[1][0], name=layer.name)
     bits = settings.bits_of(own)[2]
     on_grid = len(ways[0]) == 1 and layer.merge_mode == "concat"
     behind = () if on_grid else quantizer_behind(layer, bits, INTEGER, ends=ends)

@@ -15,6 +15,7 @@ from qapflow.cost.model import cost_of_model
 from qapflow.lower.files import write_file
 from qapflow.steps.settings import BuildSettings
 from qapflow.train.checkpoint import Position
+from qapflow.train.compiling import output_kind
 from qapflow.train.leaves import all_layers
 from qapflow.train.libraries import load_keras
 from qapflow.train.loop import Job
@@ -125,7 +126,7 @@ def _held(job: Job, made: Finalized, data: Data) -> Row:
     def outputs(x: Array) -> Array:
         return values_of(made.model, x)[0]
 
-    kind = job.recipe.model.output
+    kind = output_kind(job.model)
     held = measure(outputs(data.x_validation), data.y_validation, data.classes, kind)
     test = measure(outputs(data.x_test), data.y_test, data.classes, kind)
     efficiency = neural_efficiency(_observe(made.model, data.x_test), len(data.x_test))
@@ -146,9 +147,9 @@ def _observe(model: Any, x: Array) -> dict[str, States]:
     tensors = {}
     for layer in all_layers(model):
         if any(vars(layer).get(name) is not None for name in KERNELS):
-            following = [node.layer for node in layer.outbound_nodes]
-            normal = [item for item in following if "BatchNormalization" in type(item).__name__]
-            tensors[layer.name] = (normal or [layer])[0].output
+            for number, node in enumerate(layer.inbound_nodes):
+                end = f" (call {number + 1})" if number else ""
+                tensors[f"{layer.name}{end}"] = _normalized(node.outputs)
     part = load_keras().keras.Model(model.inputs, list(tensors.values()))
     parts: dict[str, list[States]] = {name: [] for name in tensors}
     size = batch_size(part)
@@ -157,6 +158,18 @@ def _observe(model: Any, x: Array) -> dict[str, States]:
         for name, values in zip(tensors, made if len(tensors) > 1 else [made], strict=True):
             parts[name].append(observe_states(np.asarray(values)))
     return {name: join_states(items) for name, items in parts.items()}
+
+
+def _normalized(tensor: Any) -> Any:
+    """Return what batch normalization makes of a tensor, if it reads it; else the tensor."""
+    readers = tensor.node.layer.outbound_nodes
+    made = [
+        node.outputs
+        for node in readers
+        if "BatchNormalization" in type(node.layer).__name__
+        and any(one is tensor for one in node.keras_inputs)
+    ]
+    return (made or [tensor])[0]
 
 
 def _shares(job: Job) -> Row:
