@@ -4,13 +4,17 @@
 
 Takes the models that read one vector of the data's length and give a value for each of its
 classes. Accuracy is that of the integer network on all samples `x`, `y` of the archive, whoever
-trained on which of them; classes are taken in the archive's order.
+trained on which of them. Classes are taken in the archive's order; where another one gives most
+right answers, "reordered" is the accuracy in that order, which tells a model of other labels from
+a bad one, and is no measurement of a model that was trained on the archive's.
 """
 
 import argparse
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from bench.corpus.models import find_models
 from qapflow.boards import load_target
@@ -21,8 +25,8 @@ from qapflow.steps.loading import load_model
 from qapflow.steps.settings import BuildSettings
 
 TITLES = (
-    "model", "accuracy", "BOPs, input 32 bit", "BOPs, input own bits", "EBOPs", "CSD digits",
-    "weights", "not 0", "estimated LUT", "types",
+    "model", "accuracy", "reordered", "BOPs, input 32 bit", "BOPs, input own bits", "EBOPs",
+    "CSD digits", "weights", "not 0", "estimated LUT", "types",
 )  # fmt: skip
 
 
@@ -45,7 +49,7 @@ def main() -> None:
         rows += [row] if row else []
     print(f"{len(rows)} models, {len(x):,} samples\n")
     print(f"| {' | '.join(TITLES)} |\n|{' --- |' * len(TITLES)}")
-    for row in sorted(rows, key=lambda cells: -float(cells[1])):
+    for row in sorted(rows, key=lambda cells: -float(cells[2].split()[0])):
         print(f"| {' | '.join(row)} |")
 
 
@@ -64,13 +68,26 @@ def score(model, x, y, board):
     found = cost_of_loaded(loaded, load_target(board))
     cost = found.cost.total
     lut = found.board.totals.get("lut") if found.board else None
+    guessed = made.argmax(axis=1)
+    order, reordered = best_order(guessed, y)
+    told = "" if order == sorted(order) else f" ({' '.join(map(str, order))})"
     return (
-        model.path.stem, f"{np.mean(made.argmax(axis=1) == y):.3f}", f"{cost.bops_input_32:,.0f}",
-        f"{cost.bops_input_own:,.0f}", f"{cost.ebops:,}", f"{cost.csd_digits:,}",
+        model.path.stem, f"{np.mean(guessed == y):.3f}", f"{reordered:.3f}{told}",
+        f"{cost.bops_input_32:,.0f}", f"{cost.bops_input_own:,.0f}", f"{cost.ebops:,}",
+        f"{cost.csd_digits:,}",
         f"{cost.weights:,}", f"{cost.nonzeros:,}",
         "-" if lut is None or lut.value is None else f"{lut.value:,.0f}",
         "its own" if found.exact else "chosen",
     )  # fmt: skip
+
+
+def best_order(guessed: NDArray[np.integer], y: NDArray[np.integer]) -> tuple[list[int], float]:
+    """Return the class that each output means when most answers are right, and their share."""
+    classes = int(max(guessed.max(), y.max())) + 1
+    counts = np.zeros((classes, classes), int)
+    np.add.at(counts, (guessed, y), 1)
+    outputs, meant = linear_sum_assignment(counts, maximize=True)
+    return [int(label) for label in meant], float(counts[outputs, meant].sum() / len(y))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import pytest
 
 from bench.pruning.grid import Setting, recipe, slimmer_variants, variants
 from bench.pruning.points import baseline, cheapest, float_bops, make_points
+from bench.pruning.pretrained import best_order
 from bench.pruning.table import render
 
 SIZES = (16, 64, 32, 32, 5)
@@ -110,3 +111,10 @@ def test_a_failing_hgq2_says_so(tmp_path):
     python.chmod(0o755)
     with pytest.raises(SystemExit, match=r"HGQ2 failed \(1\):\nno module named hgq"):
         train_hgq2(str(python), SETTING, tmp_path / "data.npz", tmp_path, 5, 1e-4, 0.85)
+
+
+def test_the_order_of_classes_with_most_right_answers():
+    y = np.array([0, 0, 1, 1, 2, 2, 2])
+    assert best_order(y, y) == ([0, 1, 2], 1.0)
+    guessed = np.array([0, 0, 2, 2, 1, 1, 0])  # outputs 1 and 2 mean each other's class
+    assert best_order(guessed, y) == ([0, 2, 1], 6 / 7)
