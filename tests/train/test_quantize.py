@@ -317,3 +317,25 @@ def test_a_real_function_in_the_last_layer(libraries, randomise, tmp_path, end):
     assert done.compared == ("out",)
     assert done.model.layers[-1].name == f"out_{end}"
     assert np.array_equal(done.model(samples), made(samples))
+
+
+@needs_keras
+def test_operations_between_layers(libraries, randomise, tmp_path):
+    keras, tf = libraries.keras, libraries.tf
+    samples = keras.Input((6,))
+    left, right = (keras.layers.Dense(4)(samples) for _ in range(2))
+    x = tf.nn.relu(left + right) * right
+    x = tf.reshape(tf.concat([x, left[:, 1:] - 1.5], -1), (-1, 7, 1))
+    x = tf.concat([tf.reduce_mean(x, axis=1), tf.maximum(left, 0.5)], -1)
+    model = randomise(keras.Model(samples, keras.layers.Dense(2)(x)))
+    values = np.random.default_rng(0).normal(size=(64, 6)).astype(np.float32)
+    made = quantize(model, 9, samples=values)
+    switch(made, weights=False, activations=False)
+    assert np.allclose(made(values), model(values), rtol=1e-5, atol=1e-5)  # float32 sums
+    switch(made, weights=True, activations=True)
+    before, after = model(values).numpy().ravel(), made(values).numpy().ravel()
+    assert np.corrcoef(before, after)[0, 1] > 0.99  # nine bits: close
+    assert finalize(made, tmp_path / "m.h5", values).exact
+    refused = keras.Model(samples, keras.layers.Dense(2)(tf.exp(left)))
+    with pytest.raises(ModelUnsupported, match=r"the operation math\.exp has no quantized form"):
+        quantize(refused)

@@ -11,7 +11,7 @@ from qapflow.train.quantization.calls import Call, Calls, Value, list_calls
 from qapflow.train.quantization.integer_bits import choose_integer_bits
 from qapflow.train.quantization.observing import Inputs
 from qapflow.train.quantization.quantizers import signed
-from qapflow.train.quantization.replace import FOLDABLE, replace_layer
+from qapflow.train.quantization.replace import FOLDABLE, OPERATIONS, replace_layer
 from qapflow.train.quantization.replacement import Replacement
 from qapflow.train.quantization.switching import switch
 from qapflow.train.recipes.recipe import FLOAT_BITS, LayerBits, QuantizationRecipe
@@ -162,6 +162,10 @@ class _Rebuild:
         )
         if isinstance(arguments[0], list | tuple) and len(arguments[0]) == 1:
             arguments = (arguments[0][0], *arguments[1:])
+        if type(call.layer).__name__ in OPERATIONS and not isinstance(
+            made.layers[0], type(call.layer)
+        ):
+            arguments, options = arguments[:1], {}  # an activation takes none of a function's
         tensor = made.layers[0](*arguments, **options)
         for piece in made.layers[1:]:
             tensor = piece(tensor)

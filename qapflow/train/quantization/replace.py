@@ -47,6 +47,15 @@ KEPT = (
     "Concatenate", "Maximum", "Minimum", "ZeroPadding1D", "ZeroPadding2D", "Cropping1D",
     "Cropping2D", "UpSampling1D", "UpSampling2D", "Softmax",
 )  # fmt: skip
+OPERATIONS = ("TFOpLambda", "SlicingOpLambda")  # of TensorFlow, between layers
+MOVING_OPERATIONS = (
+    "__operators__.getitem", "concat", "stack", "reshape", "transpose", "expand_dims", "squeeze",
+    "pad", "reverse", "math.maximum", "math.minimum", "clip_by_value", "math.negative",
+)  # fmt: skip
+ARITHMETIC_OPERATIONS = (
+    "__operators__.add", "__operators__.sub", "__operators__.mul", "math.add", "math.subtract",
+    "math.multiply", "math.square", "math.reduce_mean", "math.reduce_sum", "linalg.matmul",
+)  # fmt: skip
 QUANTIZED_BEHIND = (
     "Add", "Subtract", "Multiply", "Average", "AveragePooling1D", "AveragePooling2D",
     "GlobalAveragePooling1D", "GlobalAveragePooling2D",
@@ -76,6 +85,8 @@ def replace_layer(
         return Replacement((copy_layer(layer), *quantizer_behind(layer, bits, INTEGER, ends=ends)))
     if kind in ("ReLU", "LeakyReLU"):
         return _rectifier(layer, bits)
+    if kind in OPERATIONS:
+        return _operation(layer, bits, ends=ends)
     if kind in RECURRENT:
         return replace_recurrent(layer, settings, own, ends=ends)
     if kind == "Bidirectional":
@@ -92,6 +103,23 @@ def replace_layer(
         keras_layer = load_keras().keras.layers.Activation(text_or_none, name=layer.name)
         return Replacement((keras_layer,))
     return Replacement((qkeras.QActivation(text_or_none, name=layer.name),))
+
+
+def _operation(layer: Any, bits: int, *, ends: bool) -> Replacement:
+    """Return an operation between layers, quantized like the layer of the same meaning."""
+    symbol = str(layer.get_config()["function"])
+    if symbol in MOVING_OPERATIONS:
+        return Replacement((copy_layer(layer),))
+    if symbol in ARITHMETIC_OPERATIONS:
+        behind = quantizer_behind(layer, bits, INTEGER, ends=ends)
+        return Replacement((copy_layer(layer), *behind))
+    name = symbol.rpartition(".")[2]
+    text = activation_text(name, bits, ends=ends) if name in ("relu", "tanh", "sigmoid") else None
+    if text is None:
+        return Replacement(problem=f"the operation {symbol} has no quantized form")
+    libraries = load_keras()
+    kind = libraries.qkeras.QActivation if "(" in text else libraries.keras.layers.Activation
+    return Replacement((kind(text, name=layer.name),))
 
 
 def _rectifier(layer: Any, bits: int) -> Replacement:
