@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from qapflow.errors import UsageError
 from qapflow.train.libraries import load_keras
-from qapflow.train.quantization.custom_objects import custom_objects
 from qapflow.train.quantization.quantizers import (
     bias_quantizer,
     make_quantizer,
@@ -17,6 +15,7 @@ from qapflow.train.quantization.quantizers import (
     signed,
     weight_quantizer,
 )
+from qapflow.train.rebuilding import read_model_file
 from qapflow.train.recipes.recipe import (
     FLOAT_BITS,
     ConvRecipe,
@@ -59,7 +58,7 @@ def build_model(recipe: Recipe, input_shape: Sequence[int], classes: int) -> Any
         UsageError: layers that do not fit the shape, or bits of a layer that is not there.
     """
     if recipe.model.file is not None:
-        return read_keras_model(recipe.model.file)
+        return read_model_file(recipe.model.file)
     keras = load_keras().keras
     try:
         return _Builder(recipe).build(keras.Input(tuple(input_shape), name="input"), classes)
@@ -69,25 +68,6 @@ def build_model(recipe: Recipe, input_shape: Sequence[int], classes: int) -> Any
             f"the layers do not fit together: {words}",
             at="model.layers",
             hint=f"samples have shape {tuple(input_shape)}",
-        ) from error
-
-
-def read_keras_model(path: Path) -> Any:
-    """Read a Keras 2 model file, with QKeras layers, pruning wrappers and those of training.
-
-    Raises UsageError when the file is missing or Keras cannot read it.
-    """
-    keras = load_keras().keras
-    if not path.is_file():
-        raise UsageError("the model file is not there", at=f"model.file: {path}")
-    try:
-        return keras.models.load_model(path, custom_objects=custom_objects(), compile=False)
-    except (ValueError, TypeError, OSError, KeyError, AttributeError) as error:
-        words = " ".join(str(error).split())[:300]
-        raise UsageError(
-            f"Keras cannot read the model: {words}",
-            at=f"model.file: {path}",
-            hint="save it as .h5 with tf-keras",
         ) from error
 
 

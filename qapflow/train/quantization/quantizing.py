@@ -11,9 +11,15 @@ from qapflow.train.quantization.calls import Call, Calls, Value, list_calls
 from qapflow.train.quantization.integer_bits import choose_integer_bits
 from qapflow.train.quantization.observing import Inputs
 from qapflow.train.quantization.quantizers import signed
-from qapflow.train.quantization.replace import FOLDABLE, OPERATIONS, replace_layer
+from qapflow.train.quantization.replace import (
+    ACTIVATING,
+    FOLDABLE,
+    OPERATIONS,
+    replace_layer,
+)
 from qapflow.train.quantization.replacement import Replacement
 from qapflow.train.quantization.switching import switch
+from qapflow.train.rebuilding import as_tf_keras
 from qapflow.train.recipes.recipe import FLOAT_BITS, LayerBits, QuantizationRecipe
 
 __all__ = ["choose_integer_bits", "quantize", "switch"]
@@ -45,7 +51,7 @@ def quantize(
     itself is not changed. Compile the copy before training, end with `finalize`.
 
     Args:
-        model: functional or sequential.
+        model: functional or sequential, of tf-keras or Keras 3.
         bits: of everything that has no number of its own; sign included, 32 is float.
         weights: bits of kernels.
         biases: bits of biases (default: as the kernels, but at least 6).
@@ -70,6 +76,7 @@ def quantize(
     settings = _settings(
         numbers | {"biases": biases, "weight_quantizer": weight_quantizer, "alpha": alpha}, own
     )
+    model = as_tf_keras(model)
     calls = list_calls(model)
     _check_layers(calls, settings, model.name)
     copy = _Rebuild(calls, settings, fold).run(model.name)
@@ -178,13 +185,21 @@ class _Rebuild:
         if id(layer) not in self.made:
             name = self.calls.names[id(layer)]
             own = self.settings.layers.get(name, LayerBits())
-            ends = all(call.values[0] in self.calls.outputs for call in self.calls.of(layer))
+            ends = all(self._ends(one) for one in self.calls.of(layer))
             normalization = None if folded is None else folded.layer
             made = replace_layer(layer, self.settings, own, normalization, ends=ends)
             for piece in made.layers:
                 piece._name = name + piece.name.removeprefix(layer.name)
             self.made[id(layer)] = made
         return self.made[id(layer)]
+
+    def _ends(self, call: Call) -> bool:
+        """Tell whether the model gives out what a call makes, or only activations read it."""
+        if call.values[0] in self.calls.outputs:
+            return True
+        readers = [type(one.layer).__name__ for one in self.calls.readers(call.values[0])]
+        normalizes = type(call.layer).__name__ == "BatchNormalization"
+        return normalizes and bool(readers) and all(kind in ACTIVATING for kind in readers)
 
     def _normalization(self, call: Call) -> Call | None:
         """Return the call of the batch normalization that alone reads a layer with weights.

@@ -41,7 +41,7 @@ ROLES = {  # of the weights that are no biases; "kernel" of those not named here
     "SeparableConv2D": ("depthwise", "pointwise"),
 }
 KEPT = (
-    "BatchNormalization", "Flatten", "Reshape", "Permute", "RepeatVector", "MaxPooling1D",
+    "Flatten", "Reshape", "Permute", "RepeatVector", "MaxPooling1D",
     "MaxPooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Dropout", "SpatialDropout1D",
     "SpatialDropout2D", "GaussianDropout", "GaussianNoise", "ActivityRegularization",
     "Concatenate", "Maximum", "Minimum", "ZeroPadding1D", "ZeroPadding2D", "Cropping1D",
@@ -58,8 +58,9 @@ ARITHMETIC_OPERATIONS = (
 )  # fmt: skip
 QUANTIZED_BEHIND = (
     "Add", "Subtract", "Multiply", "Average", "AveragePooling1D", "AveragePooling2D",
-    "GlobalAveragePooling1D", "GlobalAveragePooling2D",
+    "GlobalAveragePooling1D", "GlobalAveragePooling2D", "BatchNormalization",
 )  # fmt: skip
+ACTIVATING = ("ReLU", "LeakyReLU", "Activation", "QActivation")
 
 
 def replace_layer(
@@ -70,9 +71,10 @@ def replace_layer(
     *,
     ends: bool = False,
 ) -> Replacement:
-    """Return what stands for one float layer; `ends` tells that the model gives out its values.
+    """Return what stands for one float layer.
 
-    `normalization` is a batch normalization to fold into it.
+    `ends` tells that nothing has to be quantized behind it: the model gives out its values, or an
+    activation alone reads them. `normalization` is a batch normalization to fold into it.
     """
     kind = type(layer).__name__
     bits = settings.bits_of(own)[2]
@@ -82,7 +84,8 @@ def replace_layer(
         return Replacement((copy_layer(layer),), layer.get_weights())
     qkeras = load_keras().qkeras
     if kind in QUANTIZED_BEHIND:
-        return Replacement((copy_layer(layer), *quantizer_behind(layer, bits, INTEGER, ends=ends)))
+        behind = quantizer_behind(layer, bits, INTEGER, ends=ends)
+        return Replacement((copy_layer(layer), *behind), layer.get_weights())
     if kind in ("ReLU", "LeakyReLU"):
         return _rectifier(layer, bits)
     if kind in OPERATIONS:

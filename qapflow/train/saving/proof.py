@@ -16,8 +16,8 @@ from qapflow.frontend.model import Loaded, LoadOptions
 from qapflow.ir.fixed import Codes
 from qapflow.ir.interpret import interpret
 from qapflow.ir.net import Net
-from qapflow.train.architecture import read_keras_model
 from qapflow.train.libraries import load_keras
+from qapflow.train.reading import read_keras_model
 from qapflow.train.saving.export import ENDS
 from qapflow.verify.keras_compare import compare_keras
 from qapflow.verify.keras_run import run_keras
