@@ -5,7 +5,7 @@ import pytest
 
 from qapflow.train.architecture import build_model
 from qapflow.train.pruning.shrink import shrink
-from qapflow.train.pruning.units import prune_units
+from qapflow.train.pruning.units import find_units, prune_units
 from qapflow.train.recipes.recipe import (
     ConvRecipe,
     DenseRecipe,
@@ -98,3 +98,17 @@ def test_what_others_see_stays(libraries, randomise):
     made, removed = shrink(model)
     assert made is model
     assert removed == {}
+
+
+def test_what_a_model_gives_out_or_a_shared_layer_reads_is_not_pruned(libraries):
+    keras = libraries.keras
+    layers = keras.layers
+    samples = keras.Input((4,))
+    names = ("given", "free", "one", "two")
+    given, free, one, two = (layers.Dense(6, activation="relu", name=name) for name in names)
+    shared = layers.Dense(3, name="shared")
+    first = given(samples)
+    outputs = [first, layers.Dense(2)(free(first)), shared(one(samples)), shared(two(samples))]
+    model = keras.Model(samples, outputs)
+    assert [units.maker.name for units in find_units(model)] == ["free"]
+    assert prune_units(model, 0.5, None) == {"free": 3}

@@ -52,20 +52,18 @@ def shrink(model: Any) -> tuple[Any, dict[str, int]]:
 
 def _find_cut(model: Any) -> Cut | None:
     for units in find_units(model):
-        if _is_shrinkable(model, units):
+        if _is_shrinkable(units):
             cut = _cut(model, units)
             if cut is not None:
                 return cut
     return None
 
 
-def _is_shrinkable(model: Any, units: Units) -> bool:
-    ends = {id(tensor) for tensor in model.outputs}
+def _is_shrinkable(units: Units) -> bool:
     return (
         units.count > 1
         and bool(units.readers)
         and "softmax" not in str(getattr(units.maker, "activation", ""))
-        and not any(id(layer.output) in ends for layer in (units.maker, *units.passed))
         and all(
             type(layer).__name__ in MAKERS
             and len(layer.inbound_nodes) == 1

@@ -6,7 +6,7 @@ without effect, whatever its bias, and the saved layers become smaller by it, ex
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,8 +49,13 @@ class Units:
 
 
 def find_units(model: Any) -> tuple[Units, ...]:
-    """Return the units of every layer that is read by weighted layers alone."""
-    made = (_follow(layer) for layer in all_layers(model) if _is_weighted(layer))
+    """Return the units of every layer that is read by weighted layers alone.
+
+    Not of one whose values the model gives out, nor of one that a layer reads which is called
+    several times: its weights are those of other values, too.
+    """
+    given = {id(tensor) for tensor in model.outputs}
+    made = (_follow(layer, given) for layer in all_layers(model) if _is_weighted(layer))
     return tuple(units for units in made if units is not None)
 
 
@@ -87,21 +92,25 @@ def _is_weighted(layer: Any) -> bool:
     return vars(layer).get("kernel") is not None and "depthwise_kernel" not in vars(layer)
 
 
-def _follow(maker: Any) -> Units | None:
-    """Walk from a layer to its readers; None where something else sees its units."""
-    if len(maker.inbound_nodes) != 1:
-        return None  # used twice: its values are of two kinds
+def _follow(maker: Any, given: Container[int]) -> Units | None:
+    """Walk from a layer to its readers; None where something else sees its units.
+
+    `given` are the ids of the tensors that the model gives out.
+    """
     passed: list[Any] = []
     readers: list[Any] = []
-    values = maker.output
+    values = maker.output if len(maker.inbound_nodes) == 1 else None
     open_layers = [maker]
     while open_layers:
-        nodes = open_layers.pop().outbound_nodes
-        if not nodes:
-            return None
+        layer = open_layers.pop()
+        nodes = layer.outbound_nodes
+        if not nodes or len(layer.inbound_nodes) != 1 or id(layer.output) in given:
+            return None  # a layer that is called twice has values of two kinds
         for node in nodes:
             layer = node.layer
             if _is_weighted(layer):
+                if len(layer.inbound_nodes) != 1:
+                    return None
                 readers.append(layer)
             elif type(layer).__name__ == "Flatten":
                 open_layers.append(layer)
