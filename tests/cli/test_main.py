@@ -256,10 +256,15 @@ def test_a_signal_ends_what_was_started_too(tmp_path, number):
     compiler.chmod(0o755)
     command = [sys.executable, "-m", "qapflow", "build", str(tiny(tmp_path / "m.h5"))]
     command += ["--board", "xcvu9p", "--keras", "no", "-o", str(tmp_path / "out")]
-    with subprocess.Popen(
-        command, env={**os.environ, "CXX": str(compiler)}, cwd=ROOT, text=True,
-        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
-    ) as child:  # fmt: skip
+    before = signal.signal(number, signal.SIG_DFL)  # under nohup a child would ignore SIGHUP, too
+    try:
+        child = subprocess.Popen(
+            command, env={**os.environ, "CXX": str(compiler)}, cwd=ROOT, text=True,
+            stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+    finally:
+        signal.signal(number, before)
+    with child:
         end = time.monotonic() + 120  # as long as a slow machine may take to start
         while not (tmp_path / "pid").exists() and time.monotonic() < end:
             time.sleep(0.05)
