@@ -13,6 +13,9 @@ COSTS: dict[str, Callable[[Point], float | None]] = {
 }
 
 
+SHOWN = 0.1  # accuracy below the best: what falls deeper serves nobody, and would squeeze the rest
+
+
 def draw(points: Sequence[Point], path: Path) -> None:
     """Write one picture with a panel for each cost."""
     import matplotlib
@@ -24,6 +27,8 @@ def draw(points: Sequence[Point], path: Path) -> None:
     bits = sorted({p.variant.bits for p in points})
     shades = pyplot.cm.viridis([i / max(1, len(bits) - 1) for i in range(len(bits))])
     colors = dict(zip(bits, shades, strict=True))
+    best = max(p.accuracy for p in points)
+    shown = [p for p in points if p.accuracy >= best - SHOWN]
     for axis, (name, cost) in zip(axes.flat, COSTS.items(), strict=True):
         for variant in dict.fromkeys(p.variant for p in points):
             line = [p for p in points if p.variant == variant and cost(p) is not None]
@@ -32,7 +37,11 @@ def draw(points: Sequence[Point], path: Path) -> None:
                 linestyle="--" if variant.rewind else "-", marker="." if variant.l1 else None,
                 alpha=1.0 if variant.normalized else 0.4, linewidth=1,
             )  # fmt: skip
-        axis.set(xscale="log", xlabel=name, ylabel="accuracy")
+        costs = [value for value in map(cost, shown) if value]
+        axis.set(
+            xscale="log", xlabel=name, ylabel="accuracy",
+            xlim=(min(costs) / 1.2, max(costs) * 1.2), ylim=(best - SHOWN, best + SHOWN / 20),
+        )  # fmt: skip
         axis.grid(alpha=0.3)
     handles = [pyplot.Line2D([], [], color=colors[b], label=f"{b} bits") for b in bits]
     note = "dashed: lottery ticket; dots: L1; faint: no batch normalization"
