@@ -339,3 +339,17 @@ def test_operations_between_layers(libraries, randomise, tmp_path):
     refused = keras.Model(samples, keras.layers.Dense(2)(tf.exp(left)))
     with pytest.raises(ModelUnsupported, match=r"the operation math\.exp has no quantized form"):
         quantize(refused)
+
+
+@needs_keras
+def test_a_softmax_of_each_time_step(libraries, randomise, tmp_path):
+    keras = libraries.keras
+    samples = keras.Input((4, 3))
+    each = keras.layers.TimeDistributed(keras.layers.Dense(3, activation="softmax"), name="each")
+    model = randomise(keras.Model(samples, each(samples)))
+    values = np.random.default_rng(0).normal(size=(20, 4, 3)).astype(np.float32)
+    made = quantize(model, 7, samples=values)
+    done = finalize(made, tmp_path / "m.h5", values)
+    assert done.exact
+    assert done.compared == ("each",)
+    assert np.array_equal(done.model(values), made(values))

@@ -55,19 +55,20 @@ def _split_ends(model: Any) -> Any:
     """Give the real functions at the end of a model layers of their own."""
     layers = load_keras().keras.layers
     ends = {
-        layer.name: layer.activation.__name__
+        layer.name: name
         for layer in model.layers
-        if layer.weights
-        and not hasattr(layer, "cell")  # whose tanh is inside the loop
-        and getattr(getattr(layer, "activation", None), "__name__", "") in ENDS
-        and not layer.outbound_nodes
+        if (name := _real_function(layer)) and not layer.outbound_nodes
     }
     if not ends:
         return model
 
     def clone(layer: Any) -> Any:
-        linear = {"activation": "linear"} if layer.name in ends else {}
-        return type(layer).from_config(layer.get_config() | linear)
+        config = layer.get_config()
+        if layer.name in ends:
+            (config["layer"]["config"] if _is_distributed(layer) else config)["activation"] = (
+                "linear"
+            )
+        return type(layer).from_config(config)
 
     copy = clone_with(model, clone)
     copy.set_weights(model.get_weights())
@@ -80,6 +81,19 @@ def _split_ends(model: Any) -> Any:
 
     outputs = [ended(tensor) for tensor in copy.outputs]
     return load_keras().keras.Model(copy.inputs, outputs, name=model.name)
+
+
+def _real_function(layer: Any) -> str:
+    """Return the softmax, sigmoid or tanh that a layer with weights ends in, or nothing."""
+    inner = layer.layer if _is_distributed(layer) else layer
+    if not inner.weights or hasattr(inner, "cell"):  # whose tanh is inside the loop
+        return ""
+    name = getattr(getattr(inner, "activation", None), "__name__", "")
+    return name if name in ENDS else ""
+
+
+def _is_distributed(layer: Any) -> bool:
+    return type(layer).__name__ == "TimeDistributed"
 
 
 def clone_with(model: Any, clone: Callable[[Any], Any]) -> Any:
