@@ -161,7 +161,7 @@ def recurrent_model(keras):
     layers = keras.layers
     samples = keras.Input((7, 3))
     x = layers.LSTM(4, return_sequences=True, name="lstm")(samples)
-    x = layers.Bidirectional(layers.GRU(3, return_sequences=True), name="both")(x)
+    x = layers.Bidirectional(layers.GRU(3, return_sequences=True, name="gru"), name="both")(x)
     x = layers.TimeDistributed(layers.Dense(3, activation="relu"), name="each")(x)
     x = layers.SimpleRNN(4, activation="relu", name="rnn")(x)
     return keras.Model(samples, layers.Dense(2, name="out")(x))
